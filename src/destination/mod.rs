@@ -1,0 +1,3 @@
+//! Where a secret is delivered.
+
+pub mod options;

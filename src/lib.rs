@@ -1,0 +1,14 @@
+//! Rotates Proxmox API tokens: makes a new token with the same rights, hands its secret to the places that use it,
+//! proves that it works, and takes the old one away after a grace period.
+
+pub mod secret;
+pub mod token;
+
+pub mod reference;
+
+pub mod rotation;
+
+pub mod destination;
+pub mod proxmox;
+
+pub mod config;

@@ -1,0 +1,3 @@
+//! Speaks to a Proxmox remote.
+
+pub mod options;

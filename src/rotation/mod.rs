@@ -1,0 +1,6 @@
+//! Decides what a rotation does next. No IO, no async, no clock, no randomness.
+
+pub mod fault;
+pub mod job;
+pub mod schedule;
+pub mod time;
