@@ -88,6 +88,10 @@ fault_codes! {
     ForeignInstance = "foreign_instance",
     /// The job of a rotation under way has left the config.
     JobRemoved = "job_removed",
+    /// The job's token is the one the daemon itself logs in with, and its login could not be replaced.
+    SelfRotation = "self_rotation",
+    /// Repairs of the current token did not help.
+    RepairFailed = "repair_failed",
     /// A name that the rotation needs is taken by somebody else's token.
     NameTaken = "name_taken",
     /// A destination cannot be read back.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::schedule::Schedule;
+use super::schedule::{Schedule, Window};
 use super::time::Span;
 use crate::token::{DestinationName, Grant, JobName, RemoteName, TokenId};
 
@@ -35,6 +35,10 @@ pub struct Job {
     pub drift: Drift,
     /// Exact rights instead of copied ones.
     pub permissions: Option<Vec<Grant>>,
+    /// When rotations may begin; none means always.
+    pub window: Option<Window>,
+    /// When retirements may happen; none means always.
+    pub retire_window: Option<Window>,
     /// Where the secret goes, by name; what each is stands in the destinations' own options.
     pub destinations: BTreeMap<DestinationName, DestinationTraits>,
 }
@@ -44,6 +48,8 @@ pub struct Job {
 pub struct DestinationTraits {
     /// Whether it can be read back.
     pub readable: bool,
+    /// Whether an unanswered write may still land later (over a network, through a child process).
+    pub late: bool,
     /// Whether something must run after the content is in place.
     pub after: bool,
 }

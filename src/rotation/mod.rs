@@ -1,6 +1,35 @@
 //! Decides what a rotation does next. No IO, no async, no clock, no randomness.
+//!
+//! ```text
+//! planned ─> created ─> granted ─> verified ─> published ─> grace ─> expired ─> deleted
+//!            create     grant      verify      publish      confirm  expire     delete
+//!                                              ^ the point of no return
+//! ```
+//! [`Ledger::next`](ledger::Ledger::next) says what to do, the edge does it, [`Event`](event::Event)s record what
+//! happened, and [`Ledger::apply`](ledger::Ledger::apply) folds them. Before some steps the core asks for a
+//! [`Look`](look::Look) and decides from it ([`consider`](ledger::Ledger::consider), [`conclude`](ledger::Ledger::conclude)).
+//! The rules carry their numbers from the protocol (`docs/protocol.md`).
 
 pub mod fault;
+pub mod time;
+
 pub mod job;
 pub mod schedule;
-pub mod time;
+
+pub mod mark;
+pub mod name;
+
+pub mod event;
+pub mod ledger;
+pub mod look;
+pub mod phase;
+
+mod apply;
+pub mod backoff;
+mod conclude;
+pub mod due;
+pub mod next;
+pub mod plan;
+mod steps;
+
+pub mod ports;

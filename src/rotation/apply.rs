@@ -1,0 +1,395 @@
+//! What an event changes: a pure, total function of the ledger and the event.
+
+use super::backoff::Trouble;
+use super::event::{Because, Event, Gave, Order, Plan, Step};
+use super::fault::{Fault, FaultCode, Severity};
+use super::job::{Retire, Strategy};
+use super::ledger::{Entry, IllegalEvent, Ledger, Origin, Outcome, State, Verdict};
+use super::mark::RotationId;
+use super::name;
+use super::phase::Rotation;
+use super::time::Timestamp;
+use crate::token::{DestinationName, Expiry, TokenId, TokenName};
+
+/// What a `Began` carries beside its step.
+pub(super) struct Beginning<'a> {
+    pub(super) held: Option<&'a TokenId>,
+    pub(super) former: Option<Expiry>,
+    pub(super) at: Timestamp,
+}
+
+impl Ledger {
+    /// The ledger after `event`; an event that contradicts the ledger is refused.
+    pub fn apply(mut self, event: &Event) -> Result<Self, IllegalEvent> {
+        match self.change(event) {
+            Ok(()) => Ok(self),
+            Err(because) => {
+                let name =
+                    serde_json::to_value(event).ok().and_then(|value| value["event"].as_str().map(str::to_owned));
+                Err(IllegalEvent { key: self.key.to_string(), event: name.unwrap_or_default(), because })
+            }
+        }
+    }
+
+    fn change(&mut self, event: &Event) -> Result<(), &'static str> {
+        match event {
+            Event::Adopted { name, expiry, at } => self.adopt(name, *expiry, *at),
+            Event::Rebuilt { current, expiry, at } => {
+                self.rebuilt = true;
+                self.published = true;
+                self.adopt(current, *expiry, *at)
+            }
+            Event::Found { name, expiry, at } => self.find(name, *expiry, *at),
+            Event::Planned { plan } => self.begin_rotation(plan),
+            Event::Refused { fault, at } => {
+                let seed = RotationId::new(uuid::Uuid::nil());
+                self.refused = Some(Trouble::after(self.refused.as_ref(), fault, *at, seed));
+                Ok(())
+            }
+            Event::Named { fresh, reuse, .. } => self.rename(fresh, *reuse),
+            Event::Began { step, held, former, at } => {
+                self.in_flight = Some(step.clone());
+                self.begin(step, &Beginning { held: held.as_ref(), former: *former, at: *at })
+            }
+            Event::Done { step, gave, at } => {
+                self.in_flight = None;
+                self.done(step, *gave, *at)
+            }
+            Event::Failed { step, fault, at } => {
+                self.in_flight = None;
+                self.fail(step, fault, *at)
+            }
+            Event::Resumed { at } => {
+                self.resume(*at);
+                Ok(())
+            }
+            Event::Absent { name, at } => self.absent(name, *at),
+            Event::Foreign { name, .. } => {
+                self.entries.remove(name);
+                Ok(())
+            }
+            Event::InUse { name, holder, at } => self.in_use(name, holder, *at),
+            Event::Sick { because, at } => {
+                self.sick.get_or_insert_with(|| (because.clone(), *at));
+                Ok(())
+            }
+            Event::Well { .. } => {
+                self.sick = None;
+                self.repairs = 0;
+                Ok(())
+            }
+            Event::Held { fault, .. } => {
+                self.hold = Some(fault.clone());
+                Ok(())
+            }
+            Event::Removed { at } => {
+                self.remove_job(*at);
+                Ok(())
+            }
+            Event::Returned { .. } => {
+                self.removed = false;
+                self.hold.take_if(|fault| fault.code == FaultCode::JobRemoved);
+                Ok(())
+            }
+            Event::Ordered { order, at, .. } => self.obey(*order, *at),
+        }
+    }
+
+    fn adopt(&mut self, name: &TokenName, expiry: Expiry, at: Timestamp) -> Result<(), &'static str> {
+        if self.current().is_some() || self.rotation.is_some() {
+            return Err("there is a current token already");
+        }
+        self.enter(name, State::Current, expiry);
+        self.since = Some(at);
+        Ok(())
+    }
+
+    /// A living token joins the stale set; a slot that has expired rests.
+    fn find(&mut self, name: &TokenName, expiry: Expiry, at: Timestamp) -> Result<(), &'static str> {
+        match self.entries.get_mut(name).map(|entry| &mut entry.state) {
+            // A create that nobody answered has run after all (PROTOCOL R2).
+            Some(State::Unshared { look_at, .. }) => *look_at = at,
+            Some(_) => return Err("the name is in the ledger already"),
+            None => {
+                let rests = name::is_slot(&self.key.token.name, name) && expiry.has_passed(at.seconds());
+                self.enter(name, if rests { State::Resting } else { State::Stale }, expiry);
+            }
+        }
+        self.last_name = self.last_name.max(name::suffix(&self.key.token.name, name));
+        Ok(())
+    }
+
+    pub(super) fn enter(&mut self, name: &TokenName, state: State, expiry: Expiry) {
+        let origin = if *name == self.key.token.name { Origin::Adopted } else { Origin::Made };
+        let entry = Entry { state, origin, expiry, former: None, trouble: None };
+        self.entries.insert(name.clone(), entry);
+    }
+
+    fn begin_rotation(&mut self, plan: &Plan) -> Result<(), &'static str> {
+        if self.rotation.is_some() {
+            return Err("a rotation is under way");
+        }
+        if self.hold.is_some() {
+            return Err("the ledger is on hold");
+        }
+        self.refused = None;
+        if !plan.rehearse {
+            self.grants = Some(plan.grants.clone());
+            self.mold = Some((plan.privsep, plan.comment.clone()));
+        }
+        self.retire_after = plan.retire_after;
+        self.late_max = plan.late_max;
+        self.last_name = self.last_name.max(name::suffix(&self.key.token.name, &plan.fresh));
+        self.rotation = Some(Rotation::new(plan.clone()));
+        if self.is_repairing() {
+            self.repairs += 1;
+        }
+        Ok(())
+    }
+
+    fn rename(&mut self, fresh: &TokenName, reuse: bool) -> Result<(), &'static str> {
+        let stem = self.key.token.name.clone();
+        let Some(rotation) = self.rotation.as_mut() else {
+            return Err("no rotation is under way");
+        };
+        rotation.fresh = fresh.clone();
+        rotation.reuse = reuse;
+        rotation.names += 1;
+        rotation.doubted = false;
+        rotation.reach(super::phase::Phase::Planned);
+        self.last_name = self.last_name.max(name::suffix(&stem, fresh));
+        Ok(())
+    }
+
+    /// The rotation ends before grace: nothing changed for anybody. What it made is discarded by the ledger.
+    pub(super) fn give_up(&mut self, fault: Option<Fault>, at: Timestamp) {
+        self.close(Verdict::Abandoned(fault), at);
+    }
+
+    pub(super) fn close(&mut self, verdict: Verdict, at: Timestamp) {
+        if let Some(rotation) = self.rotation.take() {
+            if let Verdict::Abandoned(Some(fault)) = &verdict {
+                let trouble = Trouble::after(self.refused.as_ref(), fault, at, rotation.plan.rotation);
+                self.refused = Some(trouble);
+            }
+            self.last = Some(Outcome { rotation: rotation.plan.rotation, verdict, at });
+        }
+    }
+
+    /// Every destination is confirmed: the fresh token is current, everything older enters grace (PROTOCOL R6).
+    pub(super) fn begin_grace(&mut self, at: Timestamp) {
+        let Some(rotation) = self.rotation.as_ref() else {
+            return;
+        };
+        let plan = &rotation.plan;
+        let late = self.unanswered.values().map(|(when, _)| *when + plan.late_max).max();
+        let until = (at + plan.grace).max(late.unwrap_or(at));
+        let asks = plan.retire == Retire::Ask;
+        for (name, entry) in &mut self.entries {
+            if *name == rotation.fresh {
+                entry.state = State::Current;
+                entry.trouble = None;
+            } else if matches!(entry.state, State::Current | State::Stale) {
+                entry.state = State::Grace { until, asks };
+                entry.trouble = None;
+            }
+        }
+        self.since = Some(at);
+        self.published = true;
+        self.sick = None;
+        self.repairs = 0;
+        self.refused = None;
+        self.close(Verdict::Rotated, at);
+    }
+
+    /// A slot that a lost answer left in doubt is given up for good (PROTOCOL R17).
+    pub(super) fn doubt(&mut self, name: &TokenName) {
+        if name::is_slot(&self.key.token.name, name) {
+            self.dirty.insert(name.clone());
+        }
+    }
+
+    /// An unanswered publish may still land: every name not yet expired starts its grace anew (PROTOCOL R6).
+    pub(super) fn unanswered_publish(&mut self, destination: &DestinationName, at: Timestamp) {
+        let Some(rotation) = self.rotation.as_ref() else {
+            return;
+        };
+        if rotation.plan.destinations.get(destination).is_some_and(|of| of.late) {
+            self.unanswered.insert(destination.clone(), (at, rotation.fresh.clone()));
+        }
+        for entry in self.entries.values_mut() {
+            if matches!(entry.state, State::Grace { .. }) {
+                entry.state = State::Stale;
+            }
+        }
+    }
+
+    /// What the dead process was doing when it died is unanswered, and no secret is left in memory (PROTOCOL R4).
+    fn resume(&mut self, at: Timestamp) {
+        if let Some(step) = self.in_flight.take() {
+            let rotation_trouble = self.rotation.as_ref().and_then(|rotation| rotation.trouble.clone());
+            let fault = Fault::unanswered(
+                FaultCode::Internal,
+                format!("{step} was cut off"),
+                "the process ended before the answer came",
+                "nothing: the daemon looks what became of it",
+            );
+            // An interrupted step changes the ledger just as an unanswered one does; illegal ones were refused before.
+            let _ = self.fail(&step, &fault, at);
+            if let Some(rotation) = self.rotation.as_mut() {
+                rotation.trouble = rotation_trouble;
+            }
+        }
+        self.forget_secret();
+    }
+
+    fn absent(&mut self, name: &TokenName, at: Timestamp) -> Result<(), &'static str> {
+        let Some(entry) = self.entries.get_mut(name) else {
+            return Err("the name is not in the ledger");
+        };
+        match &mut entry.state {
+            // The create may still run: the name stays on the watch list (PROTOCOL R2). It is looked for once more
+            // when it must have run, and at every listing.
+            State::Unshared { since, look_at } => {
+                let settled = *since + self.late_max;
+                *look_at = if at < settled { settled } else { Timestamp::MAX };
+            }
+            State::Current
+            | State::Stale
+            | State::Grace { .. }
+            | State::Expired { .. }
+            | State::Reviving
+            | State::Resting => {
+                self.entries.remove(name);
+            }
+        }
+        Ok(())
+    }
+
+    /// A destination holds it: it is kept for the next rotation, and the destination is left alone (PROTOCOL R7).
+    fn in_use(&mut self, name: &TokenName, holder: &str, at: Timestamp) -> Result<(), &'static str> {
+        let what = format!("did not retire {}", self.id(name));
+        let next = "see who wrote it there; the next rotation replaces it, or write the current secret back by hand";
+        let fault = Fault::lasting(FaultCode::StaleInUse, what, format!("{holder} still holds it"), next);
+        let Some(entry) = self.entries.get_mut(name) else {
+            return Err("the name is not in the ledger");
+        };
+        let seed = RotationId::new(uuid::Uuid::nil());
+        entry.trouble = Some(Trouble::after(entry.trouble.as_ref(), &fault, at, seed));
+        if matches!(entry.state, State::Grace { .. }) {
+            entry.state = State::Stale;
+        }
+        Ok(())
+    }
+
+    /// Before publishing the rotation is given up; later it holds (PROTOCOL R21).
+    fn remove_job(&mut self, at: Timestamp) {
+        self.removed = true;
+        let fault = Fault::lasting(
+            FaultCode::JobRemoved,
+            format!("the job for {} has left the config", self.key),
+            "nothing is expired or deleted without a job",
+            "put the job back, or clean up by hand: `rotate tokens` shows what is left",
+        );
+        match &self.rotation {
+            Some(rotation) if !rotation.committed && rotation.plan.strategy != Strategy::InPlace => {
+                self.give_up(Some(fault), at);
+            }
+            Some(_) => self.hold = Some(fault),
+            None => {}
+        }
+    }
+
+    fn obey(&mut self, order: Order, at: Timestamp) -> Result<(), &'static str> {
+        match order {
+            Order::Retry => {
+                if self.hold.take().is_none() {
+                    return Err("nothing is on hold");
+                }
+                self.repairs = 0;
+                self.forgive();
+            }
+            Order::Abandon => {
+                if self.hold.take().is_none() {
+                    return Err("nothing is on hold");
+                }
+                self.give_up(None, at);
+            }
+            Order::Retire => self.let_retire(at),
+            Order::Undo => self.undo()?,
+            Order::Adopt => {
+                self.rebuilt = false;
+                self.hold.take_if(|fault| matches!(fault.code, FaultCode::StateLost | FaultCode::ForeignInstance));
+            }
+        }
+        Ok(())
+    }
+
+    fn forgive(&mut self) {
+        if let Some(rotation) = self.rotation.as_mut() {
+            rotation.trouble = None;
+            rotation.rewrites = 0;
+            rotation.names = 1;
+        }
+        self.refused = None;
+    }
+
+    fn let_retire(&mut self, at: Timestamp) {
+        for entry in self.entries.values_mut() {
+            entry.trouble = None;
+            match &mut entry.state {
+                State::Grace { asks, .. } => *asks = false,
+                State::Unshared { look_at, .. } => *look_at = at,
+                State::Current | State::Stale | State::Expired { .. } | State::Reviving | State::Resting => {}
+            }
+        }
+    }
+
+    /// Brings expired names back; during grace it cancels the retirement (PROTOCOL R15).
+    fn undo(&mut self) -> Result<(), &'static str> {
+        let mut found = false;
+        for entry in self.entries.values_mut() {
+            let back = match entry.state {
+                State::Expired { .. } => State::Reviving,
+                State::Grace { .. } => State::Stale,
+                State::Unshared { .. } | State::Current | State::Stale | State::Reviving | State::Resting => continue,
+            };
+            entry.state = back;
+            entry.trouble = None;
+            found = true;
+        }
+        found.then_some(()).ok_or("no token is in grace or expired")
+    }
+
+    fn forget_secret(&mut self) {
+        let Some(rotation) = self.rotation.as_mut() else {
+            return;
+        };
+        rotation.forget();
+    }
+}
+
+/// Whether a fault leaves open whether the effect happened.
+pub(super) fn is_unanswered(fault: &Fault) -> bool {
+    fault.severity == Severity::Unanswered
+}
+
+/// The reason for a further name that a fault stands for, if it is one.
+pub(super) fn because(fault: &Fault) -> Option<Because> {
+    match (fault.severity, fault.code) {
+        (Severity::Unanswered, _) => Some(Because::Unanswered),
+        (_, FaultCode::TokenExists | FaultCode::NameTaken) => Some(Because::Taken),
+        _ => None,
+    }
+}
+
+/// Whether a recovered or confirmed answer fits its step.
+pub(super) fn fits(step: &Step, gave: Gave) -> bool {
+    match gave {
+        Gave::Effect => !matches!(step, Step::Recover(_) | Step::Confirm(_)),
+        Gave::Found | Gave::NotFound => matches!(step, Step::Recover(_)),
+        Gave::Matches | Gave::Differs | Gave::Refused => matches!(step, Step::Confirm(_)),
+        Gave::Dead => matches!(step, Step::Verify | Step::Grant),
+        Gave::Gone => matches!(step, Step::Discard(_) | Step::Expire(_) | Step::Delete(_) | Step::Revive(_)),
+    }
+}

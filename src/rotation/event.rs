@@ -1,0 +1,386 @@
+//! What a rotation does (steps) and what is remembered of it (events). No field here can hold a secret.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::fault::Fault;
+use super::job::{DestinationTraits, Retire, Strategy};
+use super::mark::RotationId;
+use super::time::{Span, Timestamp};
+use crate::token::{DestinationName, Expiry, Grant, Instance, JobName, TokenId, TokenName};
+
+/// One effect on the world, or one reading that the next effect depends on.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// Make the fresh token.
+    Create,
+    /// Give the fresh name, which exists, a new secret (strategies `alternate` and `in-place`).
+    Regenerate,
+    /// Copy the rights to the fresh token.
+    Grant,
+    /// Log in with the fresh secret and compare the effective permissions.
+    Verify,
+    /// Move a token's expiry so that it outlives what comes.
+    Extend(TokenName, Expiry),
+    /// Write the secret to a destination.
+    Publish(DestinationName),
+    /// Read the secret back from a destination after a crash.
+    Recover(DestinationName),
+    /// Read a destination as a consumer would and log in with what it holds.
+    Confirm(DestinationName),
+    /// Run what must follow a destination's new content.
+    After(DestinationName),
+    /// Delete a token that was never published.
+    Discard(TokenName),
+    /// Make a stale token expire; reversible.
+    Expire(TokenName),
+    /// Delete a token that has expired.
+    Delete(TokenName),
+    /// Bring an expired token back.
+    Revive(TokenName),
+}
+
+impl Step {
+    /// The step's name, from a closed set: metric label and log word.
+    #[must_use]
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Regenerate => "regenerate",
+            Self::Grant => "grant",
+            Self::Verify => "verify",
+            Self::Extend(..) => "extend",
+            Self::Publish(_) => "publish",
+            Self::Recover(_) => "recover",
+            Self::Confirm(_) => "confirm",
+            Self::After(_) => "after",
+            Self::Discard(_) => "discard",
+            Self::Expire(_) => "expire",
+            Self::Delete(_) => "delete",
+            Self::Revive(_) => "revive",
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let label = self.label();
+        match self {
+            Self::Create | Self::Regenerate | Self::Grant | Self::Verify => f.write_str(label),
+            Self::Extend(name, _) => write!(f, "{label} {name}"),
+            Self::Publish(d) | Self::Recover(d) | Self::Confirm(d) | Self::After(d) => write!(f, "{label} {d}"),
+            Self::Discard(name) | Self::Expire(name) | Self::Delete(name) | Self::Revive(name) => {
+                write!(f, "{label} {name}")
+            }
+        }
+    }
+}
+
+/// What a step that went well gave back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Gave {
+    /// The effect is there.
+    Effect,
+    /// Recover: the fresh token's secret was found and logs in.
+    Found,
+    /// Recover: the destination does not have it.
+    NotFound,
+    /// Confirm: it holds exactly the fresh id and logs in.
+    Matches,
+    /// Confirm: it holds something else.
+    Differs,
+    /// Confirm: it holds the fresh id, which is refused.
+    Refused,
+    /// Verify: the fresh secret is refused, or the fresh token is gone.
+    Dead,
+    /// Discard, Expire, Delete, Revive: there is no such token.
+    Gone,
+}
+
+/// What a rotation is going to do, fixed when it starts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The rotation's identity.
+    pub rotation: RotationId,
+    /// The job it runs.
+    pub job: JobName,
+    /// Who we are, for the mark.
+    pub instance: Instance,
+    /// When it was planned.
+    pub at: Timestamp,
+    /// Why now.
+    pub reason: Reason,
+    /// Whether it ends after verify, touching no destination.
+    pub rehearse: bool,
+    /// How fresh relates to stale.
+    pub strategy: Strategy,
+    /// The first fresh name.
+    pub fresh: TokenName,
+    /// Whether the fresh name is a slot that exists and is regenerated.
+    pub reuse: bool,
+    /// The token whose rights are copied, if there is one.
+    pub stale: Option<TokenName>,
+    /// When the stale token expires by itself.
+    pub stale_expiry: Expiry,
+    /// Privilege separation of the fresh token.
+    pub privsep: bool,
+    /// How long the fresh token may live.
+    pub expire: Option<Span>,
+    /// The human's own comment.
+    pub comment: String,
+    /// The ACL entries of the fresh token.
+    pub grants: Vec<Grant>,
+    /// Whether `grants` is the job's own list, not a copy.
+    pub listed: bool,
+    /// Whether the stale token's rights differ from those recorded at the last rotation.
+    pub drifted: bool,
+    /// Where the secret goes.
+    pub destinations: BTreeMap<DestinationName, DestinationTraits>,
+    /// How long both tokens work.
+    pub grace: Span,
+    /// From expired to deleted.
+    pub retire_after: Span,
+    /// Who lets the retirement begin.
+    pub retire: Retire,
+    /// How late an unanswered request may still take effect.
+    pub late_max: Span,
+}
+
+impl Plan {
+    /// The expiry of a fresh token that is made at `now`.
+    #[must_use]
+    pub fn fresh_expiry(&self, now: Timestamp) -> Expiry {
+        self.expire.map_or(Expiry::Never, |expire| Expiry::At((now + expire).seconds()))
+    }
+}
+
+/// Why a rotation runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// Somebody asked.
+    Asked,
+    /// The current token is gone, expired, or refused from a destination (PROTOCOL R10).
+    Repair,
+    /// No token exists yet.
+    First,
+    /// The token's expiry comes near.
+    Expiry,
+    /// It reached `max_age`.
+    Age,
+    /// The calendar.
+    Schedule,
+}
+
+/// Why the next name is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Because {
+    /// A create got no answer (PROTOCOL R1).
+    Unanswered,
+    /// The name is taken.
+    Taken,
+    /// The secret was lost by a crash (PROTOCOL R4).
+    SecretLost,
+    /// The fresh token is gone or refused (PROTOCOL R9).
+    FreshDead,
+}
+
+/// An operator's order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// Go on after a hold.
+    Retry,
+    /// End a held rotation where it is.
+    Abandon,
+    /// Let a waiting retirement go ahead.
+    Retire,
+    /// Bring an expired token back, or cancel a retirement during grace.
+    Undo,
+    /// Take over what was rebuilt after a lost journal.
+    Adopt,
+}
+
+/// What is remembered. The ledger and the rotation are folds over these.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// The token that exists under the job's name is taken as current.
+    Adopted {
+        /// The job's token name.
+        name: TokenName,
+        /// Its expiry.
+        expiry: Expiry,
+        /// When.
+        at: Timestamp,
+    },
+    /// The journal was lost: this is current by what destinations hold (PROTOCOL R13).
+    Rebuilt {
+        /// What they hold.
+        current: TokenName,
+        /// Its expiry.
+        expiry: Expiry,
+        /// When.
+        at: Timestamp,
+    },
+    /// A token with our mark that the ledger did not know joins the stale set (PROTOCOL R13).
+    Found {
+        /// Its name.
+        name: TokenName,
+        /// Its expiry.
+        expiry: Expiry,
+        /// When.
+        at: Timestamp,
+    },
+    /// A rotation begins.
+    Planned {
+        /// What it will do.
+        plan: Box<Plan>,
+    },
+    /// No rotation could be planned.
+    Refused {
+        /// Why.
+        fault: Fault,
+        /// When.
+        at: Timestamp,
+    },
+    /// The rotation takes its next fresh name.
+    Named {
+        /// The name.
+        fresh: TokenName,
+        /// Whether it is a resting slot.
+        reuse: bool,
+        /// When.
+        at: Timestamp,
+    },
+    /// A step is about to happen.
+    Began {
+        /// Which.
+        step: Step,
+        /// Publish: what the destination holds; the write is conditional on it (PROTOCOL R6).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        held: Option<TokenId>,
+        /// Expire: the expiry that undo restores (PROTOCOL R15).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        former: Option<Expiry>,
+        /// When.
+        at: Timestamp,
+    },
+    /// A step went well.
+    Done {
+        /// Which.
+        step: Step,
+        /// What it gave.
+        gave: Gave,
+        /// When.
+        at: Timestamp,
+    },
+    /// A step failed, or the look before it did.
+    Failed {
+        /// Which.
+        step: Step,
+        /// How.
+        fault: Fault,
+        /// When.
+        at: Timestamp,
+    },
+    /// The process started anew: no secret is in memory.
+    Resumed {
+        /// When.
+        at: Timestamp,
+    },
+    /// A name was looked for and is not on the server.
+    Absent {
+        /// Which.
+        name: TokenName,
+        /// When.
+        at: Timestamp,
+    },
+    /// A name is on the server but not ours; it leaves the ledger untouched.
+    Foreign {
+        /// Which.
+        name: TokenName,
+        /// When.
+        at: Timestamp,
+    },
+    /// A destination holds a name that was to be retired (PROTOCOL R7).
+    InUse {
+        /// Which.
+        name: TokenName,
+        /// Who holds it.
+        holder: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// The current token or a destination needs repair (PROTOCOL R10).
+    Sick {
+        /// What is wrong, for people.
+        because: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// What needed repair is well again by itself.
+    Well {
+        /// When.
+        at: Timestamp,
+    },
+    /// Nothing goes on until an operator acts.
+    Held {
+        /// Why.
+        fault: Fault,
+        /// When.
+        at: Timestamp,
+    },
+    /// The job has left the config (PROTOCOL R21).
+    Removed {
+        /// When.
+        at: Timestamp,
+    },
+    /// A job for the same token is back in the config.
+    Returned {
+        /// When.
+        at: Timestamp,
+    },
+    /// An operator gave an order.
+    Ordered {
+        /// Which.
+        order: Order,
+        /// Who.
+        by: String,
+        /// When.
+        at: Timestamp,
+    },
+}
+
+impl Event {
+    /// When it happened.
+    #[must_use]
+    pub fn at(&self) -> Timestamp {
+        match self {
+            Self::Planned { plan } => plan.at,
+            Self::Adopted { at, .. }
+            | Self::Rebuilt { at, .. }
+            | Self::Found { at, .. }
+            | Self::Refused { at, .. }
+            | Self::Named { at, .. }
+            | Self::Began { at, .. }
+            | Self::Done { at, .. }
+            | Self::Failed { at, .. }
+            | Self::Resumed { at }
+            | Self::Absent { at, .. }
+            | Self::Foreign { at, .. }
+            | Self::InUse { at, .. }
+            | Self::Sick { at, .. }
+            | Self::Well { at }
+            | Self::Held { at, .. }
+            | Self::Removed { at }
+            | Self::Returned { at }
+            | Self::Ordered { at, .. } => *at,
+        }
+    }
+}

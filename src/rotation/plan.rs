@@ -1,0 +1,221 @@
+//! Makes a plan from what was seen, or says why there is none.
+
+use std::collections::BTreeSet;
+
+use super::event::{Plan, Reason};
+use super::fault::{Fault, FaultCode};
+use super::job::{Drift, Job, Strategy};
+use super::ledger::{Ledger, Origin, State};
+use super::look::{Look, Scope, Seen};
+use super::mark::{Mark, RotationId, strip};
+use super::name;
+use super::time::{Span, Timestamp};
+use crate::token::{Expiry, Grant, Instance, TokenName};
+
+/// What planning needs beside the ledger, the job and the look.
+#[derive(Debug, Clone)]
+pub struct Occasion {
+    /// The new rotation's identity.
+    pub rotation: RotationId,
+    /// Who we are.
+    pub instance: Instance,
+    /// Why now.
+    pub reason: Reason,
+    /// Whether it ends after verify.
+    pub rehearse: bool,
+    /// How late an unanswered request may take effect.
+    pub late_max: Span,
+    /// When.
+    pub now: Timestamp,
+}
+
+/// The name of a fresh token, and whether it is a slot that exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fresh {
+    /// The name.
+    pub name: TokenName,
+    /// Whether it is regenerated rather than created.
+    pub reuse: bool,
+}
+
+struct Rights {
+    grants: Vec<Grant>,
+    listed: bool,
+    drifted: bool,
+}
+
+impl Ledger {
+    /// What must be seen before a rotation of `job` can be planned.
+    #[must_use]
+    pub fn planning_scope(&self, job: &Job) -> Scope {
+        let rights_of = match job.permissions {
+            Some(_) => None,
+            None => Some(self.current().unwrap_or(&self.key.token.name).clone()),
+        };
+        Scope::Plan { rights_of, writability: job.strategy == Strategy::InPlace }
+    }
+
+    /// The plan of a rotation of `job`, or why there can be none. Nothing has happened yet.
+    pub fn plan_rotation(&self, job: &Job, look: &Look, occasion: &Occasion) -> Result<Plan, Fault> {
+        let stale = self.current().and_then(|name| look.tokens.get(name).map(|seen| (name.clone(), seen)));
+        let seen = stale.as_ref().map(|(_, seen)| *seen);
+        self.check_login(job, look)?;
+        self.check_expiry(job, seen)?;
+        let (privsep, comment) = self.mold(job, seen)?;
+        let rights = self.rights(job, look, privsep, seen.is_some())?;
+        let strategy = if occasion.rehearse { Strategy::Replace } else { job.strategy };
+        let fresh = self.fresh(strategy, look, occasion)?;
+        let first = stale
+            .as_ref()
+            .is_some_and(|(name, _)| self.entries.get(name).is_some_and(|entry| entry.origin == Origin::Adopted));
+        Ok(Plan {
+            rotation: occasion.rotation,
+            job: job.name.clone(),
+            instance: occasion.instance.clone(),
+            at: occasion.now,
+            reason: occasion.reason,
+            rehearse: occasion.rehearse,
+            strategy,
+            fresh: fresh.name,
+            reuse: fresh.reuse,
+            stale_expiry: seen.map_or(Expiry::Never, |seen| seen.expiry),
+            stale: stale.map(|(name, _)| name),
+            privsep,
+            expire: job.expire,
+            comment,
+            grants: rights.grants,
+            listed: rights.listed,
+            drifted: rights.drifted,
+            destinations: job.destinations.clone(),
+            grace: job.grace,
+            retire_after: job.retire_after,
+            retire: if first { job.first_retire } else { job.retire },
+            late_max: occasion.late_max,
+        })
+    }
+
+    /// The next fresh name: a new one (R11), the lowest resting slot or a new letter (R17), or the token's own (R18).
+    pub fn fresh(&self, strategy: Strategy, look: &Look, occasion: &Occasion) -> Result<Fresh, Fault> {
+        let stem = &self.key.token.name;
+        let found = match strategy {
+            Strategy::Replace => {
+                let taken: BTreeSet<_> = look.tokens.keys().chain(self.entries.keys()).cloned().collect();
+                name::next_name(stem, occasion.now, self.last_name, &taken).map(|name| Fresh { name, reuse: false })
+            }
+            Strategy::Alternate => self.slot(look, &occasion.instance),
+            Strategy::InPlace => self.current().map(|name| Fresh { name: name.clone(), reuse: true }),
+        };
+        found.ok_or_else(|| {
+            Fault::lasting(
+                FaultCode::NameTaken,
+                format!("could not find a name for a fresh token of {}", self.key),
+                "every name it could have is taken, given up, or too long",
+                "see `rotate tokens` for what is there, and delete what nobody needs",
+            )
+        })
+    }
+
+    /// The lowest slot that rests, or does not exist and never did anything wrong.
+    fn slot(&self, look: &Look, instance: &Instance) -> Option<Fresh> {
+        name::slots(&self.key.token.name).filter(|name| !self.dirty.contains(name)).find_map(|name| {
+            match (self.entries.get(&name).map(|entry| entry.state), look.tokens.get(&name)) {
+                (Some(State::Resting), Some(seen)) if is_ours(&name, seen, instance) => {
+                    Some(Fresh { name, reuse: true })
+                }
+                (Some(State::Resting) | None, None) => Some(Fresh { name, reuse: false }),
+                _ => None,
+            }
+        })
+    }
+
+    /// The daemon's own token can be rotated only where its login follows (PROTOCOL R19).
+    fn check_login(&self, job: &Job, look: &Look) -> Result<(), Fault> {
+        let own = look
+            .login
+            .as_ref()
+            .filter(|login| login.id == self.key.token || self.current().is_some_and(|name| login.id == self.id(name)));
+        let because = match own {
+            Some(_) if job.strategy == Strategy::InPlace => {
+                "it is the token the daemon itself logs in with, and `in-place` would lock it out"
+            }
+            Some(login) if !login.replaceable => {
+                "it is the token the daemon itself logs in with, and what the login reference names cannot be replaced by us"
+            }
+            Some(_) | None => return Ok(()),
+        };
+        Err(Fault::lasting(
+            FaultCode::SelfRotation,
+            format!("did not rotate {}", self.key),
+            because,
+            "use strategy `replace` and a `file:` reference that is a destination of this job, or another login",
+        ))
+    }
+
+    fn check_expiry(&self, job: &Job, seen: Option<&Seen>) -> Result<(), Fault> {
+        match (job.expire, seen.map(|seen| seen.expiry)) {
+            (None, Some(Expiry::At(_))) => Err(Fault::lasting(
+                FaultCode::ExpireMissing,
+                format!("did not rotate {}", self.key),
+                "the token has an expiry, and the job does not say how long a fresh one may live",
+                format!("set `expire` in [job.{}], longer than the time between rotations and the grace", job.name),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Privilege separation and comment of the fresh token: the stale one's, else what was recorded.
+    fn mold(&self, job: &Job, seen: Option<&Seen>) -> Result<(bool, String), Fault> {
+        match (seen, &self.mold, &job.permissions) {
+            (Some(seen), _, _) => Ok((seen.privsep, strip(&seen.comment).to_owned())),
+            (None, Some(mold), _) if job.strategy != Strategy::InPlace => Ok(mold.clone()),
+            (None, None, Some(_)) if job.strategy != Strategy::InPlace => Ok((true, String::new())),
+            _ => Err(Fault::lasting(
+                FaultCode::NothingToRotate,
+                format!("did not rotate {}", self.key),
+                "there is no such token whose rights could be copied",
+                format!("check `token` in [job.{}], create it by hand, or list `permissions` in the job", job.name),
+            )),
+        }
+    }
+
+    /// The fresh token's ACL entries: the job's list, the stale one's, or those recorded when it still existed (R8).
+    fn rights(&self, job: &Job, look: &Look, privsep: bool, exists: bool) -> Result<Rights, Fault> {
+        if let Some(list) = &job.permissions {
+            return Ok(Rights { grants: list.clone(), listed: true, drifted: false });
+        }
+        if !privsep {
+            return Ok(Rights { grants: Vec::new(), listed: false, drifted: false });
+        }
+        let recorded = self.grants.as_ref();
+        if !exists {
+            let grants = recorded.cloned().ok_or_else(|| self.vanished(job))?;
+            return Ok(Rights { grants, listed: false, drifted: false });
+        }
+        let grants = look.grants.clone().ok_or_else(|| self.vanished(job))?;
+        let drifted = recorded.is_some_and(|recorded| *recorded != grants);
+        if drifted && job.drift == Drift::Hold {
+            return Err(Fault::lasting(
+                FaultCode::RightsDrifted,
+                format!("did not rotate {}", self.key),
+                "its ACL entries differ from those recorded at the last rotation, and the job says drift = \"hold\"",
+                format!("restore them, or set drift = \"copy\" in [job.{}]", job.name),
+            ));
+        }
+        Ok(Rights { grants, listed: false, drifted })
+    }
+
+    fn vanished(&self, job: &Job) -> Fault {
+        Fault::lasting(
+            FaultCode::StaleVanished,
+            format!("did not rotate {}", self.key),
+            "the token is gone and nothing tells which rights it had",
+            format!("list `permissions` in [job.{}]", job.name),
+        )
+    }
+}
+
+/// Whether the token carries our own mark naming it (PROTOCOL R12).
+#[must_use]
+pub fn is_ours(name: &TokenName, seen: &Seen, instance: &Instance) -> bool {
+    Mark::on(name, &seen.comment).is_some_and(|mark| mark.instance == *instance)
+}

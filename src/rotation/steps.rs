@@ -1,0 +1,381 @@
+//! What the beginning, the success and the failure of each step change.
+
+use super::apply::{Beginning, because, fits, is_unanswered};
+use super::backoff::Trouble;
+use super::event::{Because, Gave, Step};
+use super::fault::{Fault, FaultCode, Severity};
+use super::job::Strategy;
+use super::ledger::{Ledger, State, Verdict};
+use super::mark::RotationId;
+use super::name;
+use super::phase::{Memory, Phase, Progress, Rotation};
+use super::time::Timestamp;
+use crate::token::{DestinationName, Expiry, TokenName};
+
+/// How many names one rotation may use up before it gives up.
+pub const NAMES_MAX: u32 = 8;
+/// How often a destination may be overwritten by somebody else during one rotation.
+pub const REWRITES_MAX: u32 = 5;
+const NO_ROTATION: &str = "no rotation is under way";
+const NO_NAME: &str = "the name is not in the ledger";
+
+impl Ledger {
+    pub(super) fn begin(&mut self, step: &Step, beginning: &Beginning<'_>) -> Result<(), &'static str> {
+        match step {
+            Step::Create | Step::Regenerate => self.begin_create(beginning.at),
+            Step::Publish(destination) => self.begin_publish(destination, beginning),
+            Step::Expire(name) => {
+                let entry = self.entries.get_mut(name).ok_or(NO_NAME)?;
+                // The first value wins over repetitions: the second time it is already the expired one (R15).
+                entry.former = entry.former.or(beginning.former);
+                Ok(())
+            }
+            Step::Grant | Step::Verify | Step::Extend(..) | Step::Recover(_) | Step::Confirm(_) | Step::After(_) => {
+                self.rotation.as_ref().map(|_| ()).ok_or(NO_ROTATION)
+            }
+            Step::Discard(name) | Step::Delete(name) | Step::Revive(name) => {
+                self.entries.get(name).map(|_| ()).ok_or(NO_NAME)
+            }
+        }
+    }
+
+    /// From here on the name may exist on the server.
+    fn begin_create(&mut self, at: Timestamp) -> Result<(), &'static str> {
+        let rotation = self.rotation.as_mut().ok_or(NO_ROTATION)?;
+        let (fresh, expiry) = (rotation.fresh.clone(), rotation.plan.fresh_expiry(at));
+        if rotation.is_in_place() {
+            rotation.committed = true;
+        } else {
+            self.enter(&fresh, State::Unshared { since: at, look_at: at }, expiry);
+        }
+        if let Some(entry) = self.entries.get_mut(&fresh) {
+            entry.expiry = expiry;
+        }
+        Ok(())
+    }
+
+    /// The point of no return: the fresh name may be held by a consumer from now on.
+    fn begin_publish(&mut self, destination: &DestinationName, beginning: &Beginning<'_>) -> Result<(), &'static str> {
+        let rotation = self.rotation.as_mut().ok_or(NO_ROTATION)?;
+        let held = beginning.held.cloned();
+        rotation.committed = true;
+        rotation.set(destination, Progress::Began(held.clone()));
+        let fresh = rotation.fresh.clone();
+        if let Some(entry) = self.entries.get_mut(&fresh)
+            && matches!(entry.state, State::Unshared { .. })
+        {
+            entry.state = State::Stale;
+        }
+        // What the destination held until now starts its grace anew (PROTOCOL R6).
+        if let Some(held) = held.filter(|held| held.owner == self.key.token.owner)
+            && let Some(entry) = self.entries.get_mut(&held.name)
+            && matches!(entry.state, State::Grace { .. })
+        {
+            entry.state = State::Stale;
+        }
+        Ok(())
+    }
+
+    pub(super) fn done(&mut self, step: &Step, gave: Gave, at: Timestamp) -> Result<(), &'static str> {
+        if !fits(step, gave) {
+            return Err("the answer does not belong to the step");
+        }
+        match step {
+            Step::Discard(name) | Step::Expire(name) | Step::Delete(name) | Step::Revive(name) => {
+                self.retired(step, name, gave, at)
+            }
+            Step::Extend(name, expiry) => self.extended(name, *expiry),
+            Step::Create | Step::Regenerate => self.on_rotation(|rotation| {
+                rotation.secret = Memory::Has;
+                rotation.reach(Phase::Created);
+            }),
+            Step::Grant | Step::Verify if gave == Gave::Dead => self.refused_secret(at),
+            Step::Grant => self.on_rotation(|rotation| rotation.reach(Phase::Granted)),
+            Step::Verify => self.verified(at),
+            Step::Publish(destination) => self.published(destination, at),
+            Step::Recover(destination) => self.on_rotation(|rotation| rotation.recovered(destination, gave)),
+            Step::Confirm(destination) => self.confirmed(destination, gave, at),
+            Step::After(destination) => {
+                self.on_rotation(|rotation| rotation.advance(destination, Progress::Ready))?;
+                self.close_if_ready(at);
+                Ok(())
+            }
+        }
+    }
+
+    fn on_rotation(&mut self, change: impl FnOnce(&mut Rotation)) -> Result<(), &'static str> {
+        self.rotation.as_mut().map(change).ok_or(NO_ROTATION)
+    }
+
+    fn verified(&mut self, at: Timestamp) -> Result<(), &'static str> {
+        self.on_rotation(|rotation| rotation.reach(Phase::Verified))?;
+        if self.rotation.as_ref().is_some_and(|rotation| rotation.plan.rehearse) {
+            self.close(Verdict::Rehearsed, at);
+        }
+        self.close_if_ready(at);
+        Ok(())
+    }
+
+    fn extended(&mut self, name: &TokenName, expiry: Expiry) -> Result<(), &'static str> {
+        if let Some(entry) = self.entries.get_mut(name) {
+            entry.expiry = expiry;
+        }
+        self.on_rotation(|rotation| {
+            if rotation.plan.stale.as_ref() == Some(name) {
+                rotation.plan.stale_expiry = expiry;
+            }
+            rotation.trouble = None;
+        })
+    }
+
+    /// The write went well; for a destination that cannot be read back that is its confirmation (PROTOCOL R5).
+    fn published(&mut self, destination: &DestinationName, at: Timestamp) -> Result<(), &'static str> {
+        self.on_rotation(|rotation| {
+            let readable = rotation.plan.destinations.get(destination).is_some_and(|of| of.readable);
+            rotation.advance(destination, Progress::Written);
+            if !readable {
+                rotation.pass(destination);
+            }
+        })?;
+        self.close_if_ready(at);
+        Ok(())
+    }
+
+    fn confirmed(&mut self, destination: &DestinationName, gave: Gave, at: Timestamp) -> Result<(), &'static str> {
+        match gave {
+            Gave::Refused => return self.refused_secret(at),
+            Gave::Differs => self.rewrite(destination)?,
+            Gave::Effect | Gave::Found | Gave::NotFound | Gave::Matches | Gave::Dead | Gave::Gone => {
+                self.on_rotation(|rotation| rotation.pass(destination))?;
+            }
+        }
+        self.close_if_ready(at);
+        Ok(())
+    }
+
+    fn close_if_ready(&mut self, at: Timestamp) {
+        let ready = self.rotation.as_ref().is_some_and(|rotation| {
+            let done = |name| *rotation.progress(name) == Progress::Ready;
+            matches!(rotation.phase, Phase::Publishing(_)) && rotation.plan.destinations.keys().all(done)
+        });
+        if ready {
+            self.begin_grace(at);
+        }
+    }
+
+    /// Somebody else wrote there: write again, within bounds.
+    fn rewrite(&mut self, destination: &DestinationName) -> Result<(), &'static str> {
+        let rotation = self.rotation.as_mut().ok_or(NO_ROTATION)?;
+        rotation.rewrites += 1;
+        rotation.set(destination, Progress::Waiting);
+        if rotation.rewrites > REWRITES_MAX {
+            self.hold = Some(Fault::lasting(
+                FaultCode::DestinationConflict,
+                format!("could not keep the fresh secret in {destination}"),
+                format!("somebody else wrote there {REWRITES_MAX} times since the rotation began"),
+                "find the other writer and stop it, then `rotate retry`",
+            ));
+        }
+        Ok(())
+    }
+
+    /// A refusal right after create counts as passing once (replication); then the fresh token is given up (R9).
+    fn refused_secret(&mut self, at: Timestamp) -> Result<(), &'static str> {
+        let fault = Fault::passing(
+            FaultCode::FreshRefused,
+            format!("the fresh token of {} does not log in", self.key),
+            "the remote refused its secret, or the token is gone",
+            "nothing: it is tried once more, then made anew under another name",
+        );
+        let rotation = self.rotation.as_mut().ok_or(NO_ROTATION)?;
+        if !rotation.doubted {
+            rotation.doubted = true;
+            rotation.trouble = Some(Trouble::after(None, &fault, at, rotation.plan.rotation));
+            return Ok(());
+        }
+        self.another_name(Because::FreshDead, &fault, at);
+        Ok(())
+    }
+
+    /// Leaves the fresh name behind and takes the next, within bounds.
+    pub(super) fn another_name(&mut self, because: Because, fault: &Fault, at: Timestamp) {
+        let Some(rotation) = self.rotation.as_mut() else {
+            return;
+        };
+        if rotation.is_in_place() {
+            // The only name there is: its secret is made once more (PROTOCOL R18).
+            rotation.names += 1;
+            rotation.secret = Memory::Lacks;
+            rotation.searched.clear();
+            rotation.phase = Phase::Planned;
+        } else {
+            rotation.renew(because);
+        }
+        if rotation.names >= NAMES_MAX {
+            let fault = Fault::lasting(
+                fault.code,
+                fault.what.clone(),
+                format!("{} names in a row failed; the last: {}", NAMES_MAX, fault.because),
+                fault.next.clone(),
+            );
+            self.surrender(fault, at);
+        }
+    }
+
+    /// A lasting fault: before publishing nothing has changed for anybody, afterwards the rotation holds.
+    fn surrender(&mut self, fault: Fault, at: Timestamp) {
+        match self.rotation.as_ref() {
+            Some(rotation) if rotation.committed => self.hold = Some(fault),
+            Some(_) => self.give_up(Some(fault), at),
+            None => {}
+        }
+    }
+
+    pub(super) fn fail(&mut self, step: &Step, fault: &Fault, at: Timestamp) -> Result<(), &'static str> {
+        match step {
+            Step::Discard(name) | Step::Expire(name) | Step::Delete(name) | Step::Revive(name) => {
+                self.fail_retirement(name, fault, at)
+            }
+            Step::Create | Step::Regenerate if because(fault).is_some() => {
+                let why = because(fault).unwrap_or(Because::Unanswered);
+                let fresh = self.rotation.as_ref().ok_or(NO_ROTATION)?.fresh.clone();
+                if is_unanswered(fault) {
+                    self.doubt(&fresh);
+                }
+                self.another_name(why, fault, at);
+                Ok(())
+            }
+            Step::Regenerate if fault.code == FaultCode::ProxmoxUnsupported => self.fail_regenerate(fault, at),
+            Step::Publish(destination) if fault.code == FaultCode::DestinationConflict => self.rewrite(destination),
+            Step::Extend(name, _) if fault.code == FaultCode::TokenGone => self.lost_before_publish(name, fault, at),
+            Step::Recover(destination) if fault.severity == Severity::Lasting => {
+                self.on_rotation(|rotation| rotation.recovered(destination, Gave::NotFound))
+            }
+            Step::Create
+            | Step::Regenerate
+            | Step::Grant
+            | Step::Verify
+            | Step::Extend(..)
+            | Step::Publish(_)
+            | Step::Recover(_)
+            | Step::Confirm(_)
+            | Step::After(_) => self.fail_step(step, fault, at),
+        }
+    }
+
+    fn fail_step(&mut self, step: &Step, fault: &Fault, at: Timestamp) -> Result<(), &'static str> {
+        if let Step::Publish(destination) = step
+            && is_unanswered(fault)
+        {
+            self.unanswered_publish(destination, at);
+        }
+        let rotation = self.rotation.as_mut().ok_or(NO_ROTATION)?;
+        let trouble = Trouble::after(rotation.trouble.as_ref(), fault, at, rotation.plan.rotation);
+        let lasting = trouble.is_lasting(at);
+        rotation.trouble = Some(trouble);
+        if lasting {
+            self.surrender(fault.clone(), at);
+        }
+        Ok(())
+    }
+
+    /// A token whose expiry was to be moved is gone: the stale one needs no more time, the fresh one is made anew.
+    fn lost_before_publish(&mut self, name: &TokenName, fault: &Fault, at: Timestamp) -> Result<(), &'static str> {
+        let rotation = self.rotation.as_ref().ok_or(NO_ROTATION)?;
+        if rotation.fresh == *name {
+            self.another_name(Because::FreshDead, fault, at);
+            return Ok(());
+        }
+        self.extended(name, Expiry::Never)
+    }
+
+    /// The server cannot regenerate: a slot is given up for the next letter, which is created.
+    fn fail_regenerate(&mut self, fault: &Fault, at: Timestamp) -> Result<(), &'static str> {
+        let rotation = self.rotation.as_ref().ok_or(NO_ROTATION)?;
+        match rotation.plan.strategy {
+            Strategy::Alternate => {
+                let fresh = rotation.fresh.clone();
+                self.doubt(&fresh);
+                self.another_name(Because::Taken, fault, at);
+            }
+            Strategy::Replace | Strategy::InPlace => self.give_up(Some(fault.clone()), at),
+        }
+        Ok(())
+    }
+
+    fn fail_retirement(&mut self, name: &TokenName, fault: &Fault, at: Timestamp) -> Result<(), &'static str> {
+        if is_unanswered(fault) {
+            self.doubt(name);
+        }
+        let entry = self.entries.get_mut(name).ok_or(NO_NAME)?;
+        let seed = RotationId::new(uuid::Uuid::nil());
+        entry.trouble = Some(Trouble::after(entry.trouble.as_ref(), fault, at, seed));
+        Ok(())
+    }
+
+    fn retired(&mut self, step: &Step, name: &TokenName, gave: Gave, at: Timestamp) -> Result<(), &'static str> {
+        let rests = name::is_slot(&self.key.token.name, name) && !self.dirty.contains(name);
+        let retire_after = self.retire_after;
+        let entry = self.entries.get_mut(name).ok_or(NO_NAME)?;
+        entry.trouble = None;
+        match (step, gave) {
+            (Step::Expire(_), Gave::Effect) if rests => entry.state = State::Resting,
+            (Step::Expire(_), Gave::Effect) => entry.state = State::Expired { delete_at: at + retire_after },
+            (Step::Revive(_), Gave::Effect) => {
+                entry.state = State::Stale;
+                entry.former = None;
+            }
+            _ => {
+                self.entries.remove(name);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Rotation {
+    /// Sets how far `destination` is.
+    pub(super) fn set(&mut self, destination: &DestinationName, progress: Progress) {
+        if !matches!(self.phase, Phase::Publishing(_)) {
+            let all = self.plan.destinations.keys().map(|name| (name.clone(), Progress::Waiting)).collect();
+            self.phase = Phase::Publishing(all);
+        }
+        if let Phase::Publishing(all) = &mut self.phase {
+            all.insert(destination.clone(), progress);
+        }
+    }
+
+    /// Sets how far `destination` is; whatever failed before is over.
+    pub(super) fn advance(&mut self, destination: &DestinationName, progress: Progress) {
+        self.set(destination, progress);
+        self.trouble = None;
+    }
+
+    /// The destination is confirmed; ready, if nothing must follow.
+    pub(super) fn pass(&mut self, destination: &DestinationName) {
+        let after = self.plan.destinations.get(destination).is_some_and(|of| of.after);
+        self.advance(destination, if after { Progress::Confirmed } else { Progress::Ready });
+    }
+
+    fn recovered(&mut self, destination: &DestinationName, gave: Gave) {
+        self.trouble = None;
+        if gave == Gave::Found {
+            self.secret = Memory::Has;
+        } else {
+            self.searched.insert(destination.clone());
+        }
+    }
+
+    /// The process started anew. Before publishing nobody holds the secret: the next name (PROTOCOL R4).
+    pub(super) fn forget(&mut self) {
+        self.secret = Memory::Lacks;
+        self.searched.clear();
+        self.doubted = false;
+        match &self.phase {
+            // The only name there is: its secret is made once more (PROTOCOL R18).
+            Phase::Created | Phase::Granted | Phase::Verified if self.is_in_place() => self.phase = Phase::Planned,
+            Phase::Created | Phase::Granted | Phase::Verified => self.renew(Because::SecretLost),
+            Phase::Naming(_) | Phase::Planned | Phase::Publishing(_) => {}
+        }
+    }
+}
