@@ -42,8 +42,7 @@ impl Ledger {
             Event::Found { name, expiry, at } => self.find(name, *expiry, *at),
             Event::Planned { plan } => self.begin_rotation(plan),
             Event::Refused { fault, at } => {
-                let seed = RotationId::new(uuid::Uuid::nil());
-                self.refused = Some(Trouble::after(self.refused.as_ref(), fault, *at, seed));
+                self.refuse(fault, *at);
                 Ok(())
             }
             Event::Named { fresh, reuse, .. } => self.rename(fresh, *reuse),
@@ -93,6 +92,11 @@ impl Ledger {
             }
             Event::Ordered { order, at, .. } => self.obey(*order, *at),
         }
+    }
+
+    fn refuse(&mut self, fault: &Fault, at: Timestamp) {
+        let seed = RotationId::new(uuid::Uuid::nil());
+        self.refused = Some(Trouble::after(self.refused.as_ref(), fault, at, seed));
     }
 
     fn adopt(&mut self, name: &TokenName, expiry: Expiry, at: Timestamp) -> Result<(), &'static str> {
@@ -378,7 +382,7 @@ pub(super) fn is_unanswered(fault: &Fault) -> bool {
 pub(super) fn because(fault: &Fault) -> Option<Because> {
     match (fault.severity, fault.code) {
         (Severity::Unanswered, _) => Some(Because::Unanswered),
-        (_, FaultCode::TokenExists | FaultCode::NameTaken) => Some(Because::Taken),
+        (_, FaultCode::TokenExists) => Some(Because::Taken),
         _ => None,
     }
 }

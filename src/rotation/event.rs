@@ -103,6 +103,7 @@ pub enum Gave {
 
 /// What a rotation is going to do, fixed when it starts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "a record of independent facts, not a state machine")]
 pub struct Plan {
     /// The rotation's identity.
     pub rotation: RotationId,

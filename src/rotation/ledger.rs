@@ -218,7 +218,7 @@ impl Ledger {
 
     /// Folds `events` into a ledger.
     pub fn replay<'a>(key: LedgerKey, events: impl IntoIterator<Item = &'a Event>) -> Result<Self, IllegalEvent> {
-        events.into_iter().try_fold(Self::new(key), |ledger, event| ledger.apply(event))
+        events.into_iter().try_fold(Self::new(key), Self::apply)
     }
 
     /// The name the destinations hold, as far as we know.

@@ -69,7 +69,7 @@ impl Ledger {
             Phase::Naming(because) => Next::Name(*because),
             Phase::Planned if rotation.reuse => Next::Act(Step::Regenerate),
             Phase::Planned => Next::Act(Step::Create),
-            Phase::Created if rotation.plan.grants.is_empty() => Next::Act(Step::Verify),
+            Phase::Created if rotation.plan.grants.is_empty() || rotation.is_in_place() => Next::Act(Step::Verify),
             Phase::Created => Next::Act(Step::Grant),
             Phase::Granted => Next::Act(Step::Verify),
             Phase::Verified => match self.extension(rotation, now) {
@@ -154,9 +154,10 @@ impl Ledger {
         }
     }
 
-    /// Nothing is retired while the ledger is rebuilt but not adopted (R13), or the job is gone (R21).
+    /// Nothing is retired while something needs repair (R7, R10), while the ledger is rebuilt but not adopted (R13), or
+    /// when the job is gone (R21).
     fn may_retire(&self, job: Option<&Job>) -> bool {
-        job.is_some() && !self.rebuilt && !self.removed
+        job.is_some() && !self.rebuilt && !self.removed && self.sick.is_none()
     }
 }
 

@@ -64,7 +64,7 @@ impl Ledger {
         let (privsep, comment) = self.mold(job, seen)?;
         let rights = self.rights(job, look, privsep, seen.is_some())?;
         let strategy = if occasion.rehearse { Strategy::Replace } else { job.strategy };
-        let fresh = self.fresh(strategy, look, occasion)?;
+        let fresh = self.fresh(strategy, look, &occasion.instance, occasion.now)?;
         let first = stale
             .as_ref()
             .is_some_and(|(name, _)| self.entries.get(name).is_some_and(|entry| entry.origin == Origin::Adopted));
@@ -95,14 +95,14 @@ impl Ledger {
     }
 
     /// The next fresh name: a new one (R11), the lowest resting slot or a new letter (R17), or the token's own (R18).
-    pub fn fresh(&self, strategy: Strategy, look: &Look, occasion: &Occasion) -> Result<Fresh, Fault> {
+    pub fn fresh(&self, strategy: Strategy, look: &Look, instance: &Instance, now: Timestamp) -> Result<Fresh, Fault> {
         let stem = &self.key.token.name;
         let found = match strategy {
             Strategy::Replace => {
                 let taken: BTreeSet<_> = look.tokens.keys().chain(self.entries.keys()).cloned().collect();
-                name::next_name(stem, occasion.now, self.last_name, &taken).map(|name| Fresh { name, reuse: false })
+                name::next_name(stem, now, self.last_name, &taken).map(|name| Fresh { name, reuse: false })
             }
-            Strategy::Alternate => self.slot(look, &occasion.instance),
+            Strategy::Alternate => self.slot(look, instance),
             Strategy::InPlace => self.current().map(|name| Fresh { name: name.clone(), reuse: true }),
         };
         found.ok_or_else(|| {

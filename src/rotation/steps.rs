@@ -13,9 +13,9 @@ use super::time::Timestamp;
 use crate::token::{DestinationName, Expiry, TokenName};
 
 /// How many names one rotation may use up before it gives up.
-pub const NAMES_MAX: u32 = 8;
+pub(super) const NAMES_MAX: u32 = 8;
 /// How often a destination may be overwritten by somebody else during one rotation.
-pub const REWRITES_MAX: u32 = 5;
+pub(super) const REWRITES_MAX: u32 = 5;
 const NO_ROTATION: &str = "no rotation is under way";
 const NO_NAME: &str = "the name is not in the ledger";
 

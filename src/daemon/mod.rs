@@ -1,0 +1,3 @@
+//! Where decisions meet the world: the worker drives ledgers, the live world performs their steps.
+
+pub mod worker;

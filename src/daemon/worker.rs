@@ -1,0 +1,176 @@
+//! Drives one ledger: asks the core what is next, journals `Began`, performs, journals `Done` or `Failed`.
+//!
+//! The order is the promise: an effect that the journal refused to remember does not happen.
+
+use uuid::Uuid;
+
+use crate::rotation::event::{Event, Reason, Step};
+use crate::rotation::fault::{Fault, Severity};
+use crate::rotation::job::Job;
+use crate::rotation::ledger::{IllegalEvent, Ledger};
+use crate::rotation::look::Scope;
+use crate::rotation::mark::RotationId;
+use crate::rotation::next::{Next, Waiting};
+use crate::rotation::plan::Occasion;
+use crate::rotation::ports::{Clock, Journal, World};
+use crate::rotation::time::{Span, Timestamp};
+use crate::token::Instance;
+
+/// How many steps one turn may take before it gives way; a rotation with ten destinations needs some forty.
+pub const STEPS_MAX: usize = 2000;
+
+/// What a worker works with.
+#[derive(Debug)]
+pub struct Worker<'a, W, J, C> {
+    /// Performs steps.
+    pub world: &'a W,
+    /// Remembers events.
+    pub journal: &'a J,
+    /// Tells the time.
+    pub clock: &'a C,
+    /// Who we are.
+    pub instance: &'a Instance,
+    /// How late an unanswered request may take effect.
+    pub late_max: Span,
+}
+
+/// Why a rotation is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Wish {
+    /// Why now.
+    pub reason: Reason,
+    /// Whether it ends after verify.
+    pub rehearse: bool,
+}
+
+/// Why a worker had to stop: nothing further may happen to this ledger in this process.
+#[derive(Debug, thiserror::Error)]
+pub enum Stop {
+    /// The journal refused an event.
+    #[error("{0}")]
+    Journal(Fault),
+    /// The core refused an event: a bug.
+    #[error(transparent)]
+    Illegal(#[from] IllegalEvent),
+    /// A turn took more than [`STEPS_MAX`] steps: a bug.
+    #[error("the ledger of {0} does not come to rest after {STEPS_MAX} steps; please report this with the journal")]
+    Restless(String),
+}
+
+impl<W: World, J: Journal, C: Clock> Worker<'_, W, J, C> {
+    /// Journals `events`, then lets the ledger follow.
+    pub async fn record(&self, ledger: &mut Ledger, events: Vec<Event>) -> Result<(), Stop> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        let after = events.iter().try_fold(ledger.clone(), Ledger::apply)?;
+        self.journal.append(&ledger.key, &events).await.map_err(Stop::Journal)?;
+        *ledger = after;
+        Ok(())
+    }
+
+    /// Takes up a ledger that an earlier process left: nothing secret is in memory any more.
+    pub async fn resume(&self, ledger: &mut Ledger) -> Result<(), Stop> {
+        let untouched = ledger.rotation.is_none() && ledger.in_flight.is_none();
+        if untouched {
+            return Ok(());
+        }
+        self.record(ledger, vec![Event::Resumed { at: self.clock.now() }]).await
+    }
+
+    /// Looks at the remote and the destinations and records what follows: adoption, watch list, need for repair.
+    pub async fn survey(&self, ledger: &mut Ledger, job: &Job) -> Result<Result<(), Fault>, Stop> {
+        let look = match self.world.look(ledger, Some(job), &Scope::Survey).await {
+            Ok(look) => look,
+            Err(fault) => return Ok(Err(fault)),
+        };
+        let events = ledger.conclude(&look, self.instance, self.clock.now());
+        self.record(ledger, events).await?;
+        Ok(Ok(()))
+    }
+
+    /// Plans a rotation and journals the plan, or journals why there is none.
+    pub async fn begin(&self, ledger: &mut Ledger, job: &Job, wish: Wish) -> Result<Result<(), Fault>, Stop> {
+        let looked = self.world.look(ledger, Some(job), &ledger.planning_scope(job)).await;
+        let now = self.clock.now();
+        let occasion = Occasion {
+            rotation: RotationId::new(Uuid::now_v7()),
+            instance: self.instance.clone(),
+            reason: wish.reason,
+            rehearse: wish.rehearse,
+            late_max: self.late_max,
+            now,
+        };
+        match looked.and_then(|look| ledger.plan_rotation(job, &look, &occasion)) {
+            Ok(plan) => {
+                self.record(ledger, vec![Event::Planned { plan: Box::new(plan) }]).await?;
+                Ok(Ok(()))
+            }
+            Err(fault) => {
+                self.record(ledger, vec![Event::Refused { fault: fault.clone(), at: now }]).await?;
+                Ok(Err(fault))
+            }
+        }
+    }
+
+    /// Does what is next until there is nothing to do before `patience`, and returns what is waited for.
+    pub async fn run(&self, ledger: &mut Ledger, job: Option<&Job>, patience: Timestamp) -> Result<Next, Stop> {
+        for _ in 0..STEPS_MAX {
+            let next = ledger.next(self.clock.now(), job);
+            match next {
+                Next::Act(step) => self.act(ledger, job, &step).await?,
+                Next::Name(_) => self.name(ledger, job).await?,
+                Next::Wait { until, what: Waiting::Retry | Waiting::OlderWrite } if until <= patience => {
+                    self.clock.sleep_until(until).await;
+                }
+                Next::Wait { .. } | Next::Rest => return Ok(next),
+            }
+        }
+        Err(Stop::Restless(ledger.key.to_string()))
+    }
+
+    async fn act(&self, ledger: &mut Ledger, job: Option<&Job>, step: &Step) -> Result<(), Stop> {
+        let begun = match ledger.scope_before(step) {
+            None => ledger.consider(step, &crate::rotation::look::Look::default(), self.instance, self.clock.now()),
+            Some(scope) => match self.world.look(ledger, job, &scope).await {
+                Ok(look) => ledger.consider(step, &look, self.instance, self.clock.now()),
+                Err(fault) => Event::Failed { step: step.clone(), fault: harmless(fault), at: self.clock.now() },
+            },
+        };
+        let goes_on = matches!(begun, Event::Began { .. });
+        self.record(ledger, vec![begun]).await?;
+        if !goes_on {
+            return Ok(());
+        }
+        let outcome = self.world.perform(ledger, job, step).await;
+        let at = self.clock.now();
+        let event = match outcome {
+            Ok(gave) => Event::Done { step: step.clone(), gave, at },
+            Err(fault) => Event::Failed { step: step.clone(), fault, at },
+        };
+        self.record(ledger, vec![event]).await
+    }
+
+    /// Finds the rotation's next fresh name (PROTOCOL R1, R11).
+    async fn name(&self, ledger: &mut Ledger, job: Option<&Job>) -> Result<(), Stop> {
+        let looked = self.world.look(ledger, job, &Scope::Tokens).await.map_err(harmless);
+        let at = self.clock.now();
+        let named = looked.and_then(|look| {
+            let strategy = ledger.plan().map_or(crate::rotation::job::Strategy::Replace, |plan| plan.strategy);
+            ledger.fresh(strategy, &look, self.instance, at)
+        });
+        let event = match named {
+            Ok(fresh) => Event::Named { fresh: fresh.name, reuse: fresh.reuse, at },
+            Err(fault) => Event::Failed { step: Step::Create, fault, at },
+        };
+        self.record(ledger, vec![event]).await
+    }
+}
+
+/// A look changes nothing, so no answer to it is no more than a passing fault.
+fn harmless(mut fault: Fault) -> Fault {
+    if fault.severity == Severity::Unanswered {
+        fault.severity = Severity::Passing;
+    }
+    fault
+}
