@@ -120,14 +120,14 @@ impl Reference {
                 };
                 self.read_file(Path::new(&folder).join(name)).await
             }
-            Self::Environment(name) => self.from_variable(std::env::var_os(name).as_deref()),
+            Self::Environment(name) => self.check_variable(std::env::var_os(name).as_deref()),
         }
     }
 
-    fn from_variable(&self, value: Option<&OsStr>) -> Result<Secret, Unreadable> {
+    fn check_variable(&self, value: Option<&OsStr>) -> Result<Secret, Unreadable> {
         let next = "set the variable in the daemon's environment, or use a file: reference";
         let value = value.ok_or_else(|| self.unreadable("the variable is not set", next))?;
-        self.checked(value.as_encoded_bytes().to_vec().into(), next)
+        self.check(value.as_encoded_bytes().to_vec().into(), next)
     }
 
     async fn read_file(&self, path: PathBuf) -> Result<Secret, Unreadable> {
@@ -137,10 +137,10 @@ impl Reference {
             Ok(content) => content.map_err(|(because, next)| self.unreadable(because, next))?,
             Err(stopped) => return Err(self.unreadable(stopped.to_string(), "start the daemon again")),
         };
-        self.checked(content, &format!("write the secret into {}", shown.display()))
+        self.check(content, &format!("write the secret into {}", shown.display()))
     }
 
-    fn checked(&self, mut content: Zeroizing<Vec<u8>>, next: &str) -> Result<Secret, Unreadable> {
+    fn check(&self, mut content: Zeroizing<Vec<u8>>, next: &str) -> Result<Secret, Unreadable> {
         if content.len() > REFERENCE_BYTES_MAX {
             return Err(self.unreadable(format!("it is longer than {REFERENCE_BYTES_MAX} bytes"), next));
         }
@@ -301,9 +301,9 @@ mod tests {
     #[test]
     fn variables_are_checked_like_files() {
         let reference = Reference::Environment("LAB".into());
-        assert!(reference.from_variable(None).expect_err("unset").because.contains("not set"));
-        assert!(reference.from_variable(Some("".as_ref())).expect_err("empty").because.contains("empty"));
-        let secret = reference.from_variable(Some("value".as_ref())).expect("set");
+        assert!(reference.check_variable(None).expect_err("unset").because.contains("not set"));
+        assert!(reference.check_variable(Some("".as_ref())).expect_err("empty").because.contains("empty"));
+        let secret = reference.check_variable(Some("value".as_ref())).expect("set");
         assert_eq!(secret.expose(), "value");
     }
 }
