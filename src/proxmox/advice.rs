@@ -1,0 +1,57 @@
+//! What an operator can do about a missing privilege: the very commands, ready to paste.
+
+use crate::token::{Owner, TokenId};
+
+/// The commands that give `privilege` on `path` to the rotator.
+///
+/// A token with privilege separation has only its own entries (PVE contract section 0.4), one without ignores them;
+/// naming both user and token is right in either case.
+pub(super) fn allow(rotator: Option<&TokenId>, privilege: &str, path: &str) -> String {
+    let (user, token) = match rotator {
+        Some(id) => (id.owner.to_string(), id.to_string()),
+        None => ("ROTATOR@pve".into(), "ROTATOR@pve!TOKEN".into()),
+    };
+    let role = format!("Rotated{}", privilege.replace('.', ""));
+    format!(
+        "as root on a node: `pveum role add {role} --privs {privilege}`, then \
+         `pveum acl modify {path} --roles {role} --users {} --tokens {}`",
+        quoted(&user),
+        quoted(&token)
+    )
+}
+
+/// The commands for managing the tokens of `owner`, who may also not exist: the server answers both alike.
+pub(super) fn manage_tokens(rotator: Option<&TokenId>, owner: Option<&Owner>) -> String {
+    let owner = owner.map_or_else(|| "the owner".to_owned(), ToString::to_string);
+    let allow = allow(rotator, "User.Modify", "/access/groups/GROUP");
+    format!("check that {owner} exists and is in a group GROUP, then {allow}")
+}
+
+/// Whether a path or privilege from a server's answer may stand in a command that somebody pastes.
+pub(super) fn is_plain(text: &str) -> bool {
+    !text.is_empty() && text.len() <= 128 && text.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c))
+}
+
+/// In single quotes: `!` would be history expansion, and user names may hold what a shell takes as its own.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{allow, is_plain};
+
+    #[test]
+    fn commands_can_be_pasted() {
+        let rotator = "o'x@pve!daemon".parse().expect("valid");
+        assert_eq!(
+            allow(Some(&rotator), "Sys.Audit", "/access"),
+            "as root on a node: `pveum role add RotatedSysAudit --privs Sys.Audit`, then `pveum acl modify /access \
+             --roles RotatedSysAudit --users 'o'\\''x@pve' --tokens 'o'\\''x@pve!daemon'`"
+        );
+        for text in ["/vms; rm -rf /", "$(x)", "", "a'b", "`x`"] {
+            assert!(!is_plain(text), "{text}");
+        }
+        assert!(is_plain("/vms/100") && is_plain("Permissions.Modify"));
+    }
+}

@@ -1,0 +1,251 @@
+//! Carries one request to a remote over HTTPS and brings the whole answer back, or says why there is none.
+//!
+//! The first of the remote's nodes that can be reached gets the request. Once a request may have left us it is never
+//! sent a second time, except a look whose connection was reset before any answer: the server closes idle connections
+//! after 5 s and recycles its workers (PVE contract section 10).
+
+use std::error::Error;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use reqwest::{Client, ClientBuilder, Response};
+use tokio::time::{Instant, timeout};
+use url::Url;
+use zeroize::Zeroizing;
+
+use super::call::{Call, Method, Purpose};
+use super::classify::{Cause, Reply, garbage};
+use super::options::RemoteOptions;
+use super::tls;
+use crate::rotation::fault::FaultCode;
+
+/// How long to wait for a connection to one node, TLS included.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a look may take from its start to the last byte: above the server's 3 s penalty and its 10 s locks.
+pub const LOOK_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a write may take likewise: 35 s for the answer (pveproxy itself gives up after 30 s) and a connection.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(40);
+/// Longest answer, in bytes. A list of 20,000 tokens with long names and comments has about 8 MiB.
+pub const REPLY_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Longest form we send, in bytes; the server takes 512 KiB.
+pub const FORM_BYTES_MAX: usize = 256 * 1024;
+/// How long a read's connection is kept for the next one; the server closes it after 5 s.
+pub const IDLE_MAX: Duration = Duration::from_secs(4);
+/// How long the node that answered is tried first, so that a dead one before it does not cost its timeout each time.
+pub const NODE_KEPT: Duration = Duration::from_secs(300);
+/// How long our own login is not tried again after the remote refused it.
+pub const LOGIN_PENALTY: Duration = Duration::from_secs(60);
+
+/// The limits of one remote; the defaults are this module's constants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// See [`CONNECT_TIMEOUT`].
+    pub connect: Duration,
+    /// See [`LOOK_TIMEOUT`].
+    pub look: Duration,
+    /// See [`WRITE_TIMEOUT`].
+    pub write: Duration,
+    /// See [`REPLY_BYTES_MAX`].
+    pub reply_bytes: usize,
+    /// See [`LOGIN_PENALTY`].
+    pub login_penalty: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connect: CONNECT_TIMEOUT,
+            look: LOOK_TIMEOUT,
+            write: WRITE_TIMEOUT,
+            reply_bytes: REPLY_BYTES_MAX,
+            login_penalty: LOGIN_PENALTY,
+        }
+    }
+}
+
+/// Why there is no answer.
+enum Miss {
+    /// Nothing was sent: the next node may be tried.
+    Unreached(String),
+    /// The connection broke before the answer began.
+    Cut(String),
+    /// Anything else: final.
+    Final(Cause),
+}
+
+/// The way to one remote.
+pub(super) struct Https {
+    /// Keeps connections; for looks.
+    kept: Client,
+    /// A new connection each time. Writes use it, because one that is reset tells nothing about its effect; it costs
+    /// little, as the server closes the connection after every write anyway (contract section 10).
+    fresh: Client,
+    urls: Vec<Url>,
+    limits: Limits,
+    answered: Mutex<Option<(usize, Instant)>>,
+}
+
+impl Https {
+    pub(super) fn new(options: &RemoteOptions, limits: &Limits) -> Result<Self, Cause> {
+        let settings = tls::settings(&options.trust)?;
+        let built = |builder: ClientBuilder| {
+            builder
+                .tls_backend_preconfigured(settings.clone())
+                .http1_only()
+                .no_proxy()
+                .redirect(reqwest::redirect::Policy::none())
+                .retry(reqwest::retry::never())
+                .referer(false)
+                .connect_timeout(limits.connect)
+                .user_agent(concat!("rotated/", env!("CARGO_PKG_VERSION")))
+                .build()
+                .map_err(|error| Cause::lasting(FaultCode::Internal, told(&error), "report it as a bug"))
+        };
+        let kept = built(Client::builder().pool_idle_timeout(IDLE_MAX))?;
+        let fresh = built(Client::builder().pool_max_idle_per_host(0))?;
+        let (urls, limits) = (options.urls.clone(), limits.clone());
+        Ok(Self { kept, fresh, urls, limits, answered: Mutex::new(None) })
+    }
+
+    /// Sends `call` to the first node that can be reached and reads its whole answer, whatever its status.
+    pub(super) async fn send(&self, call: &Call, authorization: &HeaderValue) -> Result<Reply, Cause> {
+        if call.form.as_ref().is_some_and(|form| form.len() > FORM_BYTES_MAX) {
+            let because = format!("the request would be longer than {FORM_BYTES_MAX} bytes; it was not sent");
+            return Err(Cause::lasting(FaultCode::ProxmoxRefused, because, "shorten the comment or the paths"));
+        }
+        let mut unreached = Vec::new();
+        for at in self.order() {
+            let Some(url) = self.urls.get(at) else { continue };
+            match self.attempt(url, call, authorization).await {
+                Ok(reply) => {
+                    self.remember(at);
+                    return Ok(reply);
+                }
+                Err(Miss::Unreached(why)) => unreached.push(format!("{}: {why}", url.authority())),
+                Err(Miss::Cut(why)) => {
+                    let because = format!("{}: the connection broke before an answer came ({why})", url.authority());
+                    return Err(Cause::unknown(FaultCode::ProxmoxUnanswered, call.purpose, because));
+                }
+                Err(Miss::Final(cause)) => return Err(cause),
+            }
+        }
+        let because = if unreached.is_empty() { "it has no urls".into() } else { unreached.join("; ") };
+        let next = "it is tried again; check the network, and pveproxy on the nodes";
+        Err(Cause::passing(FaultCode::ProxmoxUnreachable, because, next))
+    }
+
+    /// The nodes in the order of the config, the one that answered last first.
+    fn order(&self) -> Vec<usize> {
+        let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        if answered.is_some_and(|(_, since)| since.elapsed() >= NODE_KEPT) {
+            *answered = None;
+        }
+        let first = answered.map(|(at, _)| at);
+        first.into_iter().chain((0..self.urls.len()).filter(|at| Some(*at) != first)).collect()
+    }
+
+    /// The time counts from the first answer, so that the nodes before it get their turn again.
+    fn remember(&self, at: usize) {
+        let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        if answered.is_none_or(|(known, _)| known != at) {
+            *answered = Some((at, Instant::now()));
+        }
+    }
+
+    async fn attempt(&self, url: &Url, call: &Call, authorization: &HeaderValue) -> Result<Reply, Miss> {
+        if !call.purpose.is_look() {
+            return self.exchange(&self.fresh, url, call, authorization).await;
+        }
+        match self.exchange(&self.kept, url, call, authorization).await {
+            Err(Miss::Cut(_)) => self.exchange(&self.fresh, url, call, authorization).await,
+            other => other,
+        }
+    }
+
+    async fn exchange(&self, way: &Client, url: &Url, call: &Call, login: &HeaderValue) -> Result<Reply, Miss> {
+        let began = Instant::now();
+        let limit = if call.purpose.is_look() { self.limits.look } else { self.limits.write };
+        let result = timeout(limit, self.converse(way, url, call, login)).await.unwrap_or_else(|_| {
+            let because = format!("{}: no complete answer within {} s", url.authority(), limit.as_secs_f32());
+            Err(Miss::Final(Cause::unknown(FaultCode::ProxmoxUnanswered, call.purpose, because)))
+        });
+        let status = result.as_ref().map_or(0, |reply| reply.status);
+        let ms = began.elapsed().as_millis();
+        tracing::debug!(node = url.authority(), method = ?call.method, path = %call.path, status, ms, "request");
+        result
+    }
+
+    async fn converse(&self, way: &Client, url: &Url, call: &Call, login: &HeaderValue) -> Result<Reply, Miss> {
+        let method = match call.method {
+            Method::Get => reqwest::Method::GET,
+            Method::Post => reqwest::Method::POST,
+            Method::Put => reqwest::Method::PUT,
+            Method::Delete => reqwest::Method::DELETE,
+        };
+        let mut request = way.request(method, address(url, &call.path)).header(AUTHORIZATION, login.clone());
+        if let Some(form) = &call.form {
+            request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.clone());
+        }
+        let response = request.send().await.map_err(|error| missed(&error))?;
+        self.whole(response, url, call.purpose).await
+    }
+
+    /// Reads the body in pieces, so that an endless one costs no more than the limit.
+    async fn whole(&self, mut response: Response, url: &Url, purpose: Purpose) -> Result<Reply, Miss> {
+        let status = response.status().as_u16();
+        let max = self.limits.reply_bytes;
+        let mut body = Zeroizing::new(Vec::new());
+        loop {
+            let piece = response.chunk().await.map_err(|error| {
+                let because = format!("{}: the answer was cut off ({})", url.authority(), told(&error));
+                Miss::Final(Cause::unknown(FaultCode::ProxmoxUnanswered, purpose, because))
+            })?;
+            let Some(piece) = piece else { break };
+            if body.len() + piece.len() > max {
+                let because = format!("{}: the answer is longer than {max} bytes", url.authority());
+                return Err(Miss::Final(garbage(purpose, because)));
+            }
+            extend(&mut body, &piece);
+        }
+        Ok(Reply { status, body })
+    }
+}
+
+/// Grows without leaving the old content behind in freed memory, as `Vec` would.
+fn extend(body: &mut Zeroizing<Vec<u8>>, piece: &[u8]) {
+    if body.capacity() < body.len() + piece.len() {
+        let mut larger = Zeroizing::new(Vec::with_capacity((body.len() + piece.len()) * 2));
+        larger.extend_from_slice(body);
+        *body = larger;
+    }
+    body.extend_from_slice(piece);
+}
+
+/// The config gives scheme, host and port; the path is ours.
+fn address(url: &Url, path: &str) -> Url {
+    let mut address = url.clone();
+    let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
+    address.set_path(&format!("/api2/json{path}"));
+    address.set_query(query);
+    address
+}
+
+fn missed(error: &reqwest::Error) -> Miss {
+    if let Some(cause) = tls::cause_of(error) {
+        return Miss::Final(cause);
+    }
+    if error.is_builder() {
+        return Miss::Final(Cause::lasting(FaultCode::Internal, told(error), "report it as a bug"));
+    }
+    if error.is_connect() { Miss::Unreached(told(error)) } else { Miss::Cut(told(error)) }
+}
+
+/// The innermost source: what wraps it only says that something went wrong, and may repeat the address.
+fn told(error: &reqwest::Error) -> String {
+    let mut innermost: &dyn Error = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}
