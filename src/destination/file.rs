@@ -279,3 +279,344 @@ fn stem(name: &TokenName) -> &str {
     let is_slot = suffix.len() == 1 && suffix.starts_with(|c: char| c.is_ascii_lowercase());
     if is_slot || shape == "00000000T000000Z" { stem } else { name }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+    use std::path::{Path, PathBuf};
+    use std::process::Command;
+
+    use super::super::tests::{FRESH, SECRET, STALE, delivery, file_options, id, stale};
+    use super::super::{Delivery, Expected, Held};
+    use super::{FileTarget, are_of_one_job};
+    use crate::destination::delivery::Fields;
+    use crate::destination::options::{DestinationOptions, FileOptions, Format, Target};
+    use crate::rotation::fault::{Fault, FaultCode, Severity};
+
+    const OLD: &str = "A=1\nPROXMOX_API_TOKEN_ID=provisioner@pve!terraform\n";
+
+    fn target(options: FileOptions) -> FileTarget {
+        let fields = Fields::new(&DestinationOptions {
+            name: "file-1".parse().unwrap(),
+            target: Target::File(options.clone()),
+            fields: None,
+            after: None,
+        });
+        FileTarget { options, fields: fields.unwrap() }
+    }
+
+    fn env(path: &Path) -> FileTarget {
+        target(file_options(path, Format::Env { prefix: String::new() }))
+    }
+
+    fn raw(path: &Path) -> FileTarget {
+        target(file_options(path, Format::Raw))
+    }
+
+    /// A folder of ours with a file in it.
+    fn home() -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o755)).tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, OLD).unwrap();
+        (folder, path)
+    }
+
+    fn publish(target: &FileTarget, delivery: &Delivery, expected: &Expected) -> Result<(), Fault> {
+        target.publish(delivery, expected, &|| {})
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<_> =
+            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    fn refused(result: Result<(), Fault>, code: FaultCode, severity: Severity) -> Fault {
+        let fault = result.expect_err("it should be refused");
+        assert_eq!((fault.code, fault.severity), (code, severity), "{fault}");
+        assert!(!fault.to_string().contains(SECRET), "{fault}");
+        fault
+    }
+
+    fn holding(text: &str) -> Expected {
+        Expected::Holding(Some(id(text)))
+    }
+
+    #[test]
+    fn an_edit_between_look_and_rename_is_kept() {
+        let (folder, path) = home();
+        for edit in ["A=2\n", ""] {
+            let world = || fs::write(&path, edit).unwrap();
+            let result = env(&path).publish(&delivery(), &Expected::Anything, &world);
+            refused(result, FaultCode::DestinationConflict, Severity::Passing);
+            assert_eq!(fs::read_to_string(&path).unwrap(), edit);
+        }
+        let result = env(&path).publish(&delivery(), &Expected::Anything, &|| fs::remove_file(&path).unwrap());
+        refused(result, FaultCode::DestinationConflict, Severity::Passing);
+        let result = env(&path).publish(&delivery(), &Expected::Anything, &|| fs::write(&path, "new").unwrap());
+        refused(result, FaultCode::DestinationConflict, Severity::Passing);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "new");
+        assert_eq!(names(folder.path()), ["file"]);
+    }
+
+    /// R6: the write is conditional on the id that was recorded before.
+    #[test]
+    fn r6_a_write_needs_the_expected_id() {
+        let (_folder, path) = home();
+        for wrong in [Expected::Holding(None), holding("provisioner@pve!other")] {
+            let fault =
+                refused(publish(&env(&path), &delivery(), &wrong), FaultCode::DestinationConflict, Severity::Passing);
+            assert!(fault.because.contains(STALE), "{fault}");
+            assert_eq!(fs::read_to_string(&path).unwrap(), OLD);
+        }
+        publish(&env(&path), &delivery(), &holding(STALE)).unwrap();
+        // Already there: success whatever is expected, and not written again.
+        let before = fs::metadata(&path).unwrap().ino();
+        publish(&env(&path), &delivery(), &holding(STALE)).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().ino(), before);
+    }
+
+    /// `in-place` keeps the id and changes the secret.
+    #[test]
+    fn r6_the_same_id_with_another_secret_is_written() {
+        let (_folder, path) = home();
+        let same_id = Delivery { id: delivery().id, ..stale() };
+        publish(&env(&path), &same_id, &Expected::Anything).unwrap();
+        publish(&env(&path), &delivery(), &holding(FRESH)).unwrap();
+        assert_eq!(env(&path).read().unwrap().secret, Some(delivery().secret));
+    }
+
+    #[test]
+    fn raw_and_template_files_of_others_are_left_alone() {
+        let (_folder, path) = home();
+        let template = Format::Template { template: "t={{ api_token }}\n".into() };
+        let others = ["notes", "root@pam!other=714ffbfd-7f27-4a0b-8d43-5c2f4e0c6a12", "provisioner@pve!backup=x"];
+        for content in others.map(str::as_bytes).into_iter().chain([b"\xff\xfe".as_slice()]) {
+            for format in [Format::Raw, template.clone()] {
+                fs::write(&path, content).unwrap();
+                let mut target = target(file_options(&path, format));
+                let held = target.read().unwrap().id;
+                let result = publish(&target, &delivery(), &Expected::Holding(held));
+                refused(result, FaultCode::DestinationForeign, Severity::Lasting);
+                assert_eq!(fs::read(&path).unwrap(), content);
+                if std::str::from_utf8(content).is_ok() {
+                    target.options.overwrite = true;
+                    publish(&target, &delivery(), &Expected::Anything).unwrap();
+                }
+            }
+        }
+        for empty in ["", " \n"] {
+            fs::write(&path, empty).unwrap();
+            publish(&raw(&path), &delivery(), &Expected::Holding(None)).unwrap();
+        }
+        assert_eq!(fs::read_to_string(&path).unwrap(), format!("{FRESH}={SECRET}"));
+    }
+
+    #[test]
+    fn names_of_one_job_share_owner_and_stem() {
+        let is_one = |one: &str, other: &str| are_of_one_job(&id(one), &id(other));
+        assert!(is_one("a@pve!ci", "a@pve!ci-20261122T030000Z"));
+        assert!(is_one("a@pve!ci-20261122T030000Z", "a@pve!ci-20270122T030000Z"));
+        assert!(is_one("a@pve!ci-a", "a@pve!ci-b") && is_one("a@pve!ci", "a@pve!ci-b"));
+        assert!(!is_one("a@pve!ci", "b@pve!ci") && !is_one("a@pve!ci", "a@pve!cd"));
+        assert!(!is_one("a@pve!ci-web", "a@pve!ci-20261122T030000Z"));
+    }
+
+    #[test]
+    fn the_text_of_a_template_is_not_taken_for_a_token() {
+        let (_folder, path) = home();
+        let own =
+            "# not root@pam!admin=714ffbfd-7f27-4a0b-8d43-000000000000\n{{ user }} {{ token_name }} {{ secret }}\n";
+        let target = target(file_options(&path, Format::Template { template: own.into() }));
+        fs::remove_file(&path).unwrap();
+        publish(&target, &delivery(), &Expected::Holding(None)).unwrap();
+        assert_eq!(target.read().unwrap(), Held { id: None, secret: Some(delivery().secret) });
+        fs::write(&path, format!("{STALE} {FRESH} {SECRET}")).unwrap();
+        assert_eq!(target.read().unwrap(), Held::default(), "two ids: it cannot be told which is meant");
+    }
+
+    #[test]
+    fn fields_that_contradict_each_other_are_reported() {
+        let (_folder, path) = home();
+        publish(&env(&path), &delivery(), &Expected::Anything).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, text.replace(&format!("_ID={FRESH}"), &format!("_ID={STALE}"))).unwrap();
+        let fault = refused(env(&path).read().map(drop), FaultCode::DestinationMalformed, Severity::Lasting);
+        assert!(fault.because.contains("different tokens"), "{fault}");
+    }
+
+    #[test]
+    fn leftovers_of_a_crash_are_removed_and_nothing_else() {
+        let (folder, path) = home();
+        let leftover = format!(".file.rotated-{}", "0123456789abcdef".repeat(2));
+        let others = [".file.rotated-short", ".other.rotated-0123456789abcdef0123456789abcdef", "file~"];
+        let make = || {
+            fs::write(folder.path().join(&leftover), SECRET).unwrap();
+            others.iter().for_each(|name| fs::write(folder.path().join(name), "x").unwrap());
+            symlink("/nowhere", folder.path().join(format!(".file.rotated-{}", "f".repeat(32)))).unwrap();
+        };
+        make();
+        env(&path).tidy().unwrap();
+        assert_eq!(names(folder.path()).len(), others.len() + 2, "{:?}", names(folder.path()));
+        assert!(!folder.path().join(&leftover).exists());
+        fs::write(folder.path().join(&leftover), SECRET).unwrap();
+        publish(&env(&path), &delivery(), &Expected::Anything).unwrap();
+        assert!(!folder.path().join(&leftover).exists());
+    }
+
+    #[test]
+    fn links_are_followed_only_where_nobody_else_could_have_made_them() {
+        let (folder, path) = home();
+        // The way to a temporary folder leads through /tmp, which all may write: no link there is trusted.
+        let inner = folder.path().join("inner");
+        fs::create_dir(&inner).unwrap();
+        symlink(&path, inner.join("link")).unwrap();
+        symlink(folder.path(), inner.join("folder")).unwrap();
+        for link in [inner.join("link"), inner.join("folder/file")] {
+            let fault = refused(
+                publish(&env(&link), &delivery(), &Expected::Anything),
+                FaultCode::DestinationUnwritable,
+                Severity::Lasting,
+            );
+            assert!(fault.because.contains("symlink"), "{fault}");
+            refused(env(&link).read().map(drop), FaultCode::DestinationUnreadable, Severity::Lasting);
+            assert_eq!(fs::read_to_string(&path).unwrap(), OLD);
+        }
+    }
+
+    #[test]
+    fn what_is_no_plain_file_is_refused_without_waiting() {
+        let (folder, path) = home();
+        let fifo = folder.path().join("fifo");
+        assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+        for path in [fifo, folder.path().to_owned(), "/dev/null".into(), path.join("below"), "/".into()] {
+            refused(
+                publish(&env(&path), &delivery(), &Expected::Anything),
+                FaultCode::DestinationUnwritable,
+                Severity::Lasting,
+            );
+            refused(env(&path).read().map(drop), FaultCode::DestinationUnreadable, Severity::Lasting);
+        }
+    }
+
+    #[test]
+    fn a_missing_file_holds_nothing_and_a_missing_folder_is_a_fault() {
+        let (folder, _) = home();
+        assert_eq!(env(&folder.path().join("new")).read().unwrap(), Held::default());
+        let fault = refused(
+            env(&folder.path().join("no/file")).read().map(drop),
+            FaultCode::DestinationUnreadable,
+            Severity::Lasting,
+        );
+        assert_eq!(fault.next, "create the folder");
+    }
+
+    #[test]
+    fn mode_is_set_before_the_content_and_old_readers_keep_the_old_content() {
+        let (folder, path) = home();
+        let linked = folder.path().join("linked");
+        fs::hard_link(&path, &linked).unwrap();
+        let mut target = env(&path);
+        target.options.mode = 0o640;
+        let look = || {
+            let aside = names(folder.path()).into_iter().find(|name| name.starts_with(".file.rotated-")).unwrap();
+            let metadata = fs::metadata(folder.path().join(aside)).unwrap();
+            assert_eq!(metadata.mode() & 0o7777, 0o640);
+            assert_eq!(fs::read_to_string(&path).unwrap(), OLD);
+        };
+        target.publish(&delivery(), &Expected::Anything, &look).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o640);
+        assert_eq!(fs::read_to_string(&linked).unwrap(), OLD);
+        // The content is there already, the mode is not as wanted.
+        target.options.mode = 0o604;
+        publish(&target, &delivery(), &Expected::Anything).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o604);
+    }
+
+    #[test]
+    fn an_unknown_account_is_named() {
+        let (_folder, path) = home();
+        let mut target = env(&path);
+        target.options.group = Some("no-such-group".into());
+        let fault = refused(
+            publish(&target, &delivery(), &Expected::Anything),
+            FaultCode::DestinationUnwritable,
+            Severity::Lasting,
+        );
+        assert!(fault.because.contains("no-such-group"), "{fault}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), OLD);
+    }
+
+    #[test]
+    fn large_and_binary_files_are_refused() {
+        let (_folder, path) = home();
+        for content in [vec![b'#'; 10 * 1024 * 1024], b"A=\xff\n".to_vec(), b"A=1\0".to_vec()] {
+            fs::write(&path, &content).unwrap();
+            refused(
+                publish(&env(&path), &delivery(), &Expected::Anything),
+                FaultCode::DestinationMalformed,
+                Severity::Lasting,
+            );
+            refused(env(&path).check_writable(), FaultCode::DestinationMalformed, Severity::Lasting);
+            assert_eq!(fs::read(&path).unwrap(), content);
+        }
+    }
+
+    #[test]
+    fn trying_changes_nothing() {
+        let (folder, path) = home();
+        let before = fs::metadata(&path).unwrap();
+        env(&path).check_writable().unwrap();
+        let after = fs::metadata(&path).unwrap();
+        assert_eq!((before.ino(), before.mtime_nsec()), (after.ino(), after.mtime_nsec()));
+        assert_eq!(names(folder.path()), ["file"]);
+    }
+
+    #[test]
+    fn a_folder_that_another_writer_has_locked_is_waited_for() {
+        let (folder, path) = home();
+        let held = fs::File::open(folder.path()).unwrap();
+        held.lock().unwrap();
+        let writer = std::thread::spawn({
+            let path = path.clone();
+            move || publish(&env(&path), &delivery(), &Expected::Anything)
+        });
+        assert_eq!(fs::read_to_string(&path).unwrap(), OLD);
+        held.unlock().unwrap();
+        writer.join().unwrap().unwrap();
+        assert!(fs::read_to_string(&path).unwrap().contains(SECRET));
+    }
+
+    const CHILD: &str = "ROTATED_TEST_FILE";
+
+    /// Runs this very test again in a process that may not write a byte to any file.
+    #[test]
+    fn a_full_disk_leaves_the_old_content() {
+        if let Some(path) = std::env::var_os(CHILD) {
+            let path = PathBuf::from(path);
+            refused(
+                publish(&env(&path), &delivery(), &Expected::Anything),
+                FaultCode::DestinationUnwritable,
+                Severity::Passing,
+            );
+            return;
+        }
+        let (folder, path) = home();
+        let name = "destination::file::tests::a_full_disk_leaves_the_old_content";
+        let output = Command::new("bash")
+            .args(["-c", "trap '' XFSZ; ulimit -f 0; exec \"$0\" --exact \"$1\" --nocapture"])
+            .arg(std::env::current_exe().unwrap())
+            .arg(name)
+            .env(CHILD, &path)
+            .output()
+            .unwrap();
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && stdout.contains("1 passed"), "{output:?}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), OLD);
+        assert_eq!(names(folder.path()), ["file"]);
+        let full = super::ReplaceError::from(rustix::io::Errno::NOSPC);
+        assert_eq!(env(&path).failed(super::Attempt::Write, &full).severity, Severity::Passing);
+    }
+}

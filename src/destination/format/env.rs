@@ -183,18 +183,17 @@ fn plain<'a>(content: &'a str, name: &str) -> Option<Assignment<'a>> {
     let (word, behind) = value.split_at_checked(end)?;
     let comment = behind.trim_matches(blanks);
     let is_alone = comment.is_empty() || (comment.starts_with('#') && !comment.contains('\n'));
-    (is_alone && !word.contains(['\n', '(', ')', ';', '&', '|', '<', '>']) && !comment.ends_with('\\'))
-        .then_some(Assignment { lead, word, comment })
+    (is_alone && !word.contains('\n') && !comment.ends_with('\\')).then_some(Assignment { lead, word, comment })
 }
 
-/// Where the first blank outside quotes is.
+/// Where the first blank or operator outside quotes is.
 fn word_end(value: &str) -> usize {
     let mut quote = None;
     let mut escaped = false;
     for (at, c) in value.char_indices() {
         match (quote, c) {
             _ if escaped => escaped = false,
-            (None, ' ' | '\t' | '\n') => return at,
+            (None, ' ' | '\t' | '\n' | '(' | ')' | ';' | '&' | '|' | '<' | '>') => return at,
             (None | Some('"'), '\\') => escaped = true,
             (None, '"' | '\'') => quote = Some(c),
             (Some(open), _) if open == c => quote = None,

@@ -127,3 +127,6 @@ fn splice(text: &str, mut edits: Vec<(std::ops::Range<usize>, Zeroizing<String>)
     out.push_str(text.get(done..).unwrap_or_default());
     out
 }
+
+#[cfg(test)]
+mod tests;

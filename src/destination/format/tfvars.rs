@@ -5,7 +5,7 @@
 
 use hcl_edit::expr::Expression;
 use hcl_edit::parser::parse_body;
-use hcl_edit::structure::{Attribute, Body};
+use hcl_edit::structure::Body;
 use hcl_edit::{Ident, Span};
 use zeroize::Zeroizing;
 
@@ -21,7 +21,7 @@ pub(super) fn set(text: &str, values: &Values) -> Result<Zeroizing<String>, Form
     let mut edits = Vec::new();
     let mut missing = Vec::new();
     for (name, value) in values {
-        match attribute(&body, name)? {
+        match body.get_attribute(name) {
             None => missing.push((name, value)),
             Some(attribute) => {
                 let Some(range) = attribute.value.span() else {
@@ -41,7 +41,7 @@ pub(super) fn get(text: &str, names: &[&str]) -> Result<Found, FormatError> {
     let body = parse(text)?;
     let mut found = Found::new();
     for name in names {
-        let Some(attribute) = attribute(&body, name)? else { continue };
+        let Some(attribute) = body.get_attribute(name) else { continue };
         if let Some(value) = literal(&attribute.value) {
             found.insert((*name).to_owned(), Zeroizing::new(value));
         }
@@ -49,21 +49,12 @@ pub(super) fn get(text: &str, names: &[&str]) -> Result<Found, FormatError> {
     Ok(found)
 }
 
+/// The parser refuses an attribute that is there twice, as Terraform does, and more than 64 levels.
 fn parse(text: &str) -> Result<Body, FormatError> {
     parse_body(text).map_err(|error| {
         let at = error.location();
         FormatError::Content(format!("it is not valid HCL at line {}, column {}", at.line(), at.column()))
     })
-}
-
-/// The one attribute of that name; Terraform refuses a file that has two.
-fn attribute<'a>(body: &'a Body, name: &str) -> Result<Option<&'a Attribute>, FormatError> {
-    let mut all = body.attributes().filter(|attribute| attribute.has_key(name));
-    let first = all.next();
-    match all.next() {
-        Some(_) => Err(FormatError::Content(format!("`{name}` is set twice"))),
-        None => Ok(first),
-    }
 }
 
 /// The text of a value without interpolation: a plain string, or a template made of literals only.
