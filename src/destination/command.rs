@@ -283,3 +283,162 @@ fn scrubbed(text: &str, secret: Option<&Secret>) -> Zeroizing<String> {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::super::tests::{FRESH, SECRET, STALE, block_on, delivery, id};
+    use super::{after_argv, is_unit, scrubbed};
+    use crate::destination::options::{After, CommandOptions, DestinationOptions, Target};
+    use crate::destination::{Destination, Expected, Held};
+    use crate::rotation::fault::{Fault, FaultCode, Severity};
+    use crate::secret::Secret;
+
+    fn shell(script: &str) -> Vec<String> {
+        ["/bin/bash", "-c", script].map(str::to_owned).to_vec()
+    }
+
+    fn options(write: Vec<String>, read: Option<Vec<String>>, after: Option<After>) -> DestinationOptions {
+        let target = Target::Command(CommandOptions { write, read });
+        DestinationOptions { name: "command-1".parse().unwrap(), target, fields: None, after }
+    }
+
+    fn command(write: &str, read: Option<&str>) -> Destination {
+        Destination::new(options(shell(write), read.map(shell), None)).unwrap()
+    }
+
+    fn publish(write: &str, read: Option<&str>) -> Result<(), Fault> {
+        block_on(command(write, read).publish(&delivery(), &Expected::Holding(Some(id(STALE)))))
+    }
+
+    fn refused<T: std::fmt::Debug>(result: Result<T, Fault>, code: FaultCode, severity: Severity) -> Fault {
+        let fault = result.expect_err("it should be refused");
+        assert_eq!((fault.code, fault.severity), (code, severity), "{fault}");
+        assert!(!fault.to_string().contains(SECRET), "{fault}");
+        fault
+    }
+
+    #[test]
+    fn the_fields_come_on_stdin_and_nothing_else_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name).display().to_string();
+        let script =
+            format!("cat > {}; tr '\\0' '\\n' < /proc/$$/environ > {}; pwd > {}", at("in"), at("environ"), at("pwd"));
+        publish(&script, None).unwrap();
+        let input: serde_json::Value = serde_json::from_slice(&fs::read(at("in")).unwrap()).unwrap();
+        assert_eq!(input["secret"], SECRET);
+        assert_eq!(input["token_id"], FRESH);
+        assert_eq!(input["api_token"], format!("{FRESH}={SECRET}"));
+        let names: Vec<_> = input.as_object().unwrap().keys().map(String::as_str).collect();
+        let all = ["token_id", "secret", "api_token", "user", "token_name", "url", "expires_at", "rotated_at"];
+        assert_eq!(names, all);
+        let mut environ: Vec<_> = fs::read_to_string(at("environ")).unwrap().lines().map(str::to_owned).collect();
+        environ.sort();
+        assert_eq!(environ, ["LANG=C.UTF-8", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]);
+        assert_eq!(fs::read_to_string(at("pwd")).unwrap(), "/\n");
+    }
+
+    #[test]
+    fn an_exit_tells_what_kind_of_fault_it_is() {
+        let failed = FaultCode::CommandFailed;
+        for (script, code, severity) in [
+            ("exit 1", failed, Severity::Passing),
+            ("exit 75", failed, Severity::Passing),
+            ("exit 77", failed, Severity::Lasting),
+            ("exit 78", failed, Severity::Lasting),
+            ("kill -KILL $$", FaultCode::DestinationUnanswered, Severity::Unanswered),
+        ] {
+            refused(publish(script, None), code, severity);
+        }
+        publish("exec true", None).unwrap();
+        for program in ["/no/such/program", "/etc/passwd", "/etc"] {
+            let destination = Destination::new(options(vec![program.into()], None, None)).unwrap();
+            refused(block_on(destination.publish(&delivery(), &Expected::Anything)), failed, Severity::Lasting);
+            refused(block_on(destination.check_writable()), failed, Severity::Lasting);
+        }
+        block_on(command("exit 1", None).check_writable()).unwrap();
+    }
+
+    #[test]
+    fn a_complaint_is_shown_without_the_secret() {
+        let fault = refused(
+            publish("cat >&2; echo; echo bad luck >&2; exit 3", None),
+            FaultCode::CommandFailed,
+            Severity::Passing,
+        );
+        assert!(fault.because.starts_with("exit 3: "), "{fault}");
+        assert!(fault.because.contains("********"), "{fault}");
+        let other = "x 0d1c3c54-8c08-41e3-ac8c-000000000001 y";
+        assert_eq!(*scrubbed(other, None), "x ******** y");
+        assert_eq!(*scrubbed("pa55=PA55", Some(&Secret::new("pa55".into()))), "********=********");
+        let spam = "head -c 3000000 /dev/zero | tr '\\0' x >&2; head -c 3000000 /dev/zero; exit 1";
+        let fault = refused(publish(spam, None), FaultCode::CommandFailed, Severity::Passing);
+        assert!(fault.because.len() < 400, "{fault}");
+    }
+
+    #[test]
+    fn what_read_prints_is_understood() {
+        let both = Held { id: Some(id(FRESH)), secret: Some(Secret::new(SECRET.into())) };
+        for (printed, held) in [
+            ("{}", Held::default()),
+            ("null", Held::default()),
+            (&format!(r#"{{"token_id": "{FRESH}", "secret": "{SECRET}", "n": [1]}}"#), both.clone()),
+            (&format!(r#"{{"api_token": "{FRESH}={SECRET}"}}"#), both.clone()),
+            (&format!(r#"{{"token_id": "{FRESH}"}}"#), Held { secret: None, ..both }),
+        ] {
+            let destination = command("exit 9", Some(&format!("echo '{printed}'")));
+            assert_eq!(block_on(destination.read()).unwrap(), held, "{printed}");
+        }
+        for printed in
+            ["", "[]", "not JSON", "{", &format!(r#"{{"token_id": "{STALE}", "api_token": "{FRESH}={SECRET}"}}"#)]
+        {
+            let destination = command("exit 9", Some(&format!("echo '{printed}'")));
+            refused(block_on(destination.read()), FaultCode::DestinationMalformed, Severity::Lasting);
+        }
+        let spam = command("exit 9", Some("head -c 3000000 /dev/zero"));
+        refused(block_on(spam.read()), FaultCode::DestinationMalformed, Severity::Lasting);
+        refused(
+            block_on(command("exit 9", Some("exit 1")).read()),
+            FaultCode::DestinationUnreadable,
+            Severity::Passing,
+        );
+        assert!(!command("exit 9", None).is_readable());
+        refused(block_on(command("exit 9", None).read()), FaultCode::DestinationUnreadable, Severity::Lasting);
+    }
+
+    /// R6, R20: what is there already is not written again, and what is not expected is not overwritten.
+    #[test]
+    fn r6_a_readable_command_is_asked_first() {
+        let fresh = format!("echo '{{\"api_token\": \"{FRESH}={SECRET}\"}}'");
+        publish("exit 9", Some(&fresh)).unwrap();
+        refused(publish("exit 0", Some("echo null")), FaultCode::DestinationConflict, Severity::Passing);
+        let stale = format!("echo '{{\"token_id\": \"{STALE}\", \"secret\": \"x\"}}'");
+        refused(publish("exit 9", Some(&stale)), FaultCode::CommandFailed, Severity::Passing);
+        publish("exit 0", Some(&stale)).unwrap();
+    }
+
+    #[test]
+    fn after_must_succeed() {
+        let with = |action| Destination::new(options(shell("exit 0"), None, Some(action)));
+        let run = |script| block_on(with(After::Run(shell(script))).unwrap().after());
+        run("test \"$(cat)\" = ''").unwrap();
+        refused(run("exit 1"), FaultCode::AfterFailed, Severity::Passing);
+        refused(run("kill -KILL $$"), FaultCode::AfterFailed, Severity::Passing);
+        block_on(command("exit 9", None).after()).unwrap();
+        for unit in ["", "-x.service", "a b.service", "x", ".service", "a/b.service", "x.exe"] {
+            refused(with(After::Reload(unit.into())).map(|_| ()), FaultCode::AfterFailed, Severity::Lasting);
+        }
+        assert!(is_unit("runner@a\\x2db:c.service"));
+        let argv = after_argv(&After::Reload("x.service".into()));
+        assert_eq!(argv, ["/usr/bin/systemctl", "--no-ask-password", "reload", "--", "x.service"]);
+    }
+
+    #[test]
+    fn programs_are_named_by_their_absolute_path() {
+        for argv in [vec![], vec!["program".into()], vec!["./program".into()], vec!["/bin/x".into(), "a\0b".into()]] {
+            let refusal = Destination::new(options(argv, None, None)).map(|_| ());
+            refused(refusal, FaultCode::CommandFailed, Severity::Lasting);
+        }
+    }
+}

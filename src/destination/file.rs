@@ -467,22 +467,21 @@ mod tests {
     }
 
     #[test]
-    fn links_are_followed_only_where_nobody_else_could_have_made_them() {
+    fn links_in_folders_that_others_can_write_are_not_followed() {
         let (folder, path) = home();
-        // The way to a temporary folder leads through /tmp, which all may write: no link there is trusted.
-        let inner = folder.path().join("inner");
-        fs::create_dir(&inner).unwrap();
-        symlink(&path, inner.join("link")).unwrap();
-        symlink(folder.path(), inner.join("folder")).unwrap();
-        for link in [inner.join("link"), inner.join("folder/file")] {
-            let fault = refused(
-                publish(&env(&link), &delivery(), &Expected::Anything),
-                FaultCode::DestinationUnwritable,
-                Severity::Lasting,
-            );
-            assert!(fault.because.contains("symlink"), "{fault}");
-            refused(env(&link).read().map(drop), FaultCode::DestinationUnreadable, Severity::Lasting);
-            assert_eq!(fs::read_to_string(&path).unwrap(), OLD);
+        let open = folder.path().join("open");
+        fs::create_dir(&open).unwrap();
+        symlink(&path, open.join("link")).unwrap();
+        symlink(folder.path(), open.join("folder")).unwrap();
+        for mode in [0o1777, 0o777, 0o775] {
+            fs::set_permissions(&open, fs::Permissions::from_mode(mode)).unwrap();
+            for link in [open.join("link"), open.join("folder/file")] {
+                let result = publish(&env(&link), &delivery(), &Expected::Anything);
+                let fault = refused(result, FaultCode::DestinationUnwritable, Severity::Lasting);
+                assert!(fault.because.contains("symlink"), "{fault}");
+                refused(env(&link).read().map(drop), FaultCode::DestinationUnreadable, Severity::Lasting);
+                assert_eq!(fs::read_to_string(&path).unwrap(), OLD);
+            }
         }
     }
 
@@ -575,18 +574,12 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_another_writer_has_locked_is_waited_for() {
+    fn the_folder_is_locked_while_it_is_written_and_free_afterwards() {
         let (folder, path) = home();
-        let held = fs::File::open(folder.path()).unwrap();
-        held.lock().unwrap();
-        let writer = std::thread::spawn({
-            let path = path.clone();
-            move || publish(&env(&path), &delivery(), &Expected::Anything)
-        });
-        assert_eq!(fs::read_to_string(&path).unwrap(), OLD);
-        held.unlock().unwrap();
-        writer.join().unwrap().unwrap();
-        assert!(fs::read_to_string(&path).unwrap().contains(SECRET));
+        let other = fs::File::open(folder.path()).unwrap();
+        let look = || assert!(other.try_lock().is_err(), "two writers at a time");
+        env(&path).publish(&delivery(), &Expected::Anything, &look).unwrap();
+        other.try_lock().unwrap();
     }
 
     const CHILD: &str = "ROTATED_TEST_FILE";

@@ -152,3 +152,38 @@ fn is_trusted(stat: &Stat) -> bool {
     let is_ours = stat.st_uid == 0 || stat.st_uid == rustix::process::geteuid().as_raw();
     is_ours && stat.st_mode & 0o022 == 0
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{Place, WayError};
+
+    #[test]
+    fn links_that_root_made_are_followed() {
+        // On Debian the first is reached through `/bin -> usr/bin`, the second is `../usr/lib/os-release`.
+        for (path, name) in [("/bin/true", "true"), ("/etc/os-release", "os-release")] {
+            assert!(std::fs::canonicalize(path).unwrap().starts_with("/usr"), "{path} is a link here");
+            let place = Place::find(Path::new(path)).unwrap();
+            assert_eq!(place.name, name);
+            assert!(place.read().unwrap().is_some());
+        }
+    }
+
+    #[test]
+    fn a_ring_of_links_ends() {
+        let way = Place::find(Path::new("/proc/self/task/../../self/../self/cwd/../proc/no/such"));
+        assert!(way.is_err());
+        let folder = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("ring", folder.path().join("ring")).unwrap();
+        let way = Place::find(&folder.path().join("ring"));
+        assert!(matches!(way, Err(WayError::TooManyLinks | WayError::UntrustedLink(_))));
+    }
+
+    #[test]
+    fn only_absolute_paths_of_files_are_ways() {
+        for path in ["", "/", "file", "/etc/", "/etc/.."] {
+            assert!(matches!(Place::find(Path::new(path)), Err(WayError::NotAbsolute)), "{path}");
+        }
+    }
+}

@@ -165,3 +165,100 @@ impl Drop for Group {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::{BufRead, BufReader, Read};
+    use std::path::PathBuf;
+    use std::process::Command;
+    use std::time::Duration;
+
+    use super::super::tests::block_on;
+    use super::{COMMAND_TIMEOUT, How, OUTPUT_BYTES_MAX, run};
+
+    /// Long enough for a script to start; it never ends by itself.
+    const SHORT: Duration = Duration::from_millis(300);
+
+    fn shell(script: &str) -> Vec<String> {
+        ["/bin/bash", "-c", script].map(str::to_owned).to_vec()
+    }
+
+    /// A pipe that processes hold open while they live.
+    fn fifo() -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("fifo");
+        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+        (folder, path)
+    }
+
+    /// Ends only when every process that has the pipe open is dead.
+    fn until_all_are_dead(mut pipe: BufReader<File>) -> String {
+        let mut rest = String::new();
+        pipe.read_to_string(&mut rest).unwrap();
+        rest
+    }
+
+    /// Two processes that hold the pipe open and mind no signal that can be minded.
+    fn stubborn(fifo: &std::path::Path) -> String {
+        let ignore = "trap '' TERM HUP INT PIPE";
+        format!(
+            "exec 9>{0}; {ignore}; (while :; do sleep 100; done) & echo up >&9; while :; do sleep 100; done",
+            fifo.display()
+        )
+    }
+
+    #[test]
+    fn the_deadline_kills_the_whole_group() {
+        let (_folder, path) = fifo();
+        let argv = shell(&stubborn(&path));
+        let pipe = std::thread::spawn(move || BufReader::new(File::open(path).unwrap()));
+        let ended = block_on(run(&argv, b"", SHORT)).unwrap();
+        assert!(matches!(ended.how, How::Deadline(limit) if limit == SHORT));
+        assert_eq!(until_all_are_dead(pipe.join().unwrap()), "up\n");
+    }
+
+    #[test]
+    fn who_goes_away_kills_the_whole_group() {
+        let (_folder, path) = fifo();
+        let argv = shell(&stubborn(&path));
+        let pipe = block_on(async {
+            let up = tokio::task::spawn_blocking(move || {
+                let mut pipe = BufReader::new(File::open(path).unwrap());
+                let mut line = String::new();
+                pipe.read_line(&mut line).unwrap();
+                assert_eq!(line, "up\n");
+                pipe
+            });
+            tokio::select! {
+                _ = run(&argv, b"", COMMAND_TIMEOUT) => panic!("it never ends"),
+                pipe = up => pipe.unwrap(),
+            }
+        });
+        until_all_are_dead(pipe);
+    }
+
+    #[test]
+    fn what_a_leader_leaves_behind_is_killed() {
+        let (_folder, path) = fifo();
+        let argv = shell(&format!("exec 9>{}; (while :; do sleep 100; done) & exit 4", path.display()));
+        let pipe = std::thread::spawn(move || BufReader::new(File::open(path).unwrap()));
+        let ended = block_on(run(&argv, b"", COMMAND_TIMEOUT)).unwrap();
+        assert!(matches!(ended.how, How::Exited(status) if status.code() == Some(4)));
+        until_all_are_dead(pipe.join().unwrap());
+    }
+
+    #[test]
+    fn output_is_bounded_and_never_makes_the_program_wait() {
+        let spam = shell("head -c 3000000 /dev/zero >&2; head -c 3000000 /dev/zero; echo done > /dev/null");
+        let ended = block_on(run(&spam, &vec![b'x'; 1_000_000], COMMAND_TIMEOUT)).unwrap();
+        assert!(matches!(ended.how, How::Exited(status) if status.success()));
+        assert_eq!((ended.stdout.len(), ended.stderr.len()), (OUTPUT_BYTES_MAX, OUTPUT_BYTES_MAX));
+    }
+
+    #[test]
+    fn all_of_the_input_arrives() {
+        let ended = block_on(run(&shell("wc -c"), &vec![b'x'; 1_000_000], COMMAND_TIMEOUT)).unwrap();
+        assert_eq!(ended.stdout.as_slice(), b"1000000\n");
+    }
+}
