@@ -1,0 +1,246 @@
+//! What is delivered: the fields of a fresh token, and the names and templates they are written under.
+
+use std::fmt;
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::{Environment, UndefinedBehavior};
+use zeroize::Zeroizing;
+
+use super::format::{FormatError, Values};
+use super::options::{DestinationOptions, Format, Target};
+use crate::rotation::time::Timestamp;
+use crate::secret::Secret;
+use crate::token::{Expiry, TokenId};
+
+/// Longest rendered value, in bytes.
+pub const VALUE_BYTES_MAX: usize = 64 * 1024;
+
+/// What a destination is handed. `Clone` exists because file work runs on a thread of its own.
+#[derive(Clone)]
+pub struct Delivery {
+    /// The fresh token.
+    pub id: TokenId,
+    /// Its secret.
+    pub secret: Secret,
+    /// The address that consumers are told.
+    pub url: String,
+    /// When the token expires.
+    pub expires_at: Expiry,
+    /// When the token was created.
+    pub rotated_at: Timestamp,
+}
+
+impl fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delivery").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// One of the delivered fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Plain {
+    TokenId,
+    Secret,
+    ApiToken,
+    User,
+    TokenName,
+    Url,
+    ExpiresAt,
+    RotatedAt,
+}
+
+impl Plain {
+    pub(super) const ALL: [Self; 8] = [
+        Self::TokenId,
+        Self::Secret,
+        Self::ApiToken,
+        Self::User,
+        Self::TokenName,
+        Self::Url,
+        Self::ExpiresAt,
+        Self::RotatedAt,
+    ];
+
+    /// Its name in templates, and in json, yaml, toml and for commands by default.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::TokenId => "token_id",
+            Self::Secret => "secret",
+            Self::ApiToken => "api_token",
+            Self::User => "user",
+            Self::TokenName => "token_name",
+            Self::Url => "url",
+            Self::ExpiresAt => "expires_at",
+            Self::RotatedAt => "rotated_at",
+        }
+    }
+
+    fn of(self, delivery: &Delivery) -> Zeroizing<String> {
+        Zeroizing::new(match self {
+            Self::TokenId => delivery.id.to_string(),
+            Self::Secret => delivery.secret.expose().to_owned(),
+            Self::ApiToken => format!("{}={}", delivery.id, delivery.secret.expose()),
+            Self::User => delivery.id.owner.to_string(),
+            Self::TokenName => delivery.id.name.to_string(),
+            Self::Url => delivery.url.clone(),
+            Self::ExpiresAt => match delivery.expires_at {
+                Expiry::Never => String::new(),
+                Expiry::At(seconds) => Timestamp::from_seconds(seconds).to_string(),
+            },
+            Self::RotatedAt => delivery.rotated_at.to_string(),
+        })
+    }
+}
+
+/// The list of what is written: names with their templates.
+#[derive(Debug, Clone)]
+pub(super) struct Fields(Vec<Field>);
+
+#[derive(Debug, Clone)]
+struct Field {
+    name: String,
+    template: String,
+}
+
+impl Fields {
+    /// The config's `fields`, else the format's own; each is rendered once with a sample to find its mistakes now.
+    pub(super) fn new(options: &DestinationOptions) -> Result<Self, FormatError> {
+        let fields = match (&options.target, &options.fields) {
+            (Target::File(file), Some(_)) if file.format.owns_the_file() => {
+                return Err(FormatError::Value("`fields` has no meaning for the formats raw and template".into()));
+            }
+            (Target::File(file), fields) => {
+                let fields = Self::for_format(&file.format, fields.as_ref().map(named));
+                fields.names().iter().try_for_each(|name| file.format.check_name(name))?;
+                fields
+            }
+            (Target::Command(_), Some(fields)) => Self(named(fields)),
+            (Target::Command(_), None) => Self::plain(),
+        };
+        if fields.0.is_empty() {
+            return Err(FormatError::Value("`fields` is empty, so nothing would be delivered".into()));
+        }
+        fields.check_renders()?;
+        Ok(fields)
+    }
+
+    /// The fields under their plain names.
+    pub(super) fn plain() -> Self {
+        Self(plain_fields())
+    }
+
+    fn for_format(format: &Format, given: Option<Vec<Field>>) -> Self {
+        let prefixed = |prefix: &str, own: Vec<Field>| {
+            let with_prefix = |field: Field| Field { name: format!("{prefix}{}", field.name), ..field };
+            given.clone().unwrap_or(own).into_iter().map(with_prefix).collect()
+        };
+        Self(match format {
+            Format::Tfvars { prefix } => prefixed(prefix, terraform_fields()),
+            Format::Env { prefix } => {
+                let in_capitals = |field: Field| Field { name: field.name.to_ascii_uppercase(), ..field };
+                prefixed(prefix, terraform_fields().into_iter().map(in_capitals).collect())
+            }
+            Format::Json { .. } | Format::Yaml { .. } | Format::Toml { .. } => given.unwrap_or_else(plain_fields),
+            Format::Raw => vec![Field { name: "content".into(), template: variable(Plain::ApiToken) }],
+            Format::Template { template } => vec![Field { name: "content".into(), template: template.clone() }],
+        })
+    }
+
+    /// The names that are written, in order.
+    pub(super) fn names(&self) -> Vec<&str> {
+        self.0.iter().map(|field| field.name.as_str()).collect()
+    }
+
+    /// The name under which exactly `plain` is written.
+    pub(super) fn name_of(&self, plain: Plain) -> Option<&str> {
+        let is_exact = |field: &&Field| {
+            let inner = field.template.trim().strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}"));
+            inner.is_some_and(|inner| inner.trim_matches(['-', '+']).trim() == plain.name())
+        };
+        self.0.iter().find(is_exact).map(|field| field.name.as_str())
+    }
+
+    /// The templates' own text, in which names of other tokens may stand.
+    pub(super) fn templates(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|field| field.template.as_str())
+    }
+
+    /// The values to write.
+    pub(super) fn render(&self, delivery: &Delivery) -> Result<Vec<(String, Zeroizing<String>)>, FormatError> {
+        let environment = environment();
+        let context: std::collections::BTreeMap<_, _> = Plain::ALL
+            .iter()
+            .map(|plain| (plain.name(), minijinja::Value::from(plain.of(delivery).as_str())))
+            .collect();
+        let render = |field: &Field| {
+            let text = environment.render_str(&field.template, &context).map(Zeroizing::new).map_err(|error| {
+                // Only its kind: the detail may quote a value.
+                let line = error.line().unwrap_or(1);
+                FormatError::Value(format!("the template of `{}` fails at line {line}: {}", field.name, error.kind()))
+            })?;
+            if text.len() > VALUE_BYTES_MAX {
+                return Err(FormatError::Value(format!("`{}` is longer than {VALUE_BYTES_MAX} bytes", field.name)));
+            }
+            Ok((field.name.clone(), text))
+        };
+        self.0.iter().map(render).collect()
+    }
+
+    fn check_renders(&self) -> Result<(), FormatError> {
+        for expires_at in [Expiry::Never, Expiry::At(1_763_780_400)] {
+            self.render(&sample(expires_at)?)?;
+        }
+        Ok(())
+    }
+}
+
+/// The fields as one JSON object, for commands.
+pub(super) fn to_json(values: &Values) -> Zeroizing<Vec<u8>> {
+    let object: serde_json::Map<String, serde_json::Value> =
+        values.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
+    Zeroizing::new(serde_json::Value::Object(object).to_string().into_bytes())
+}
+
+/// A delivery of a token that does not exist, to try a template or a file with.
+pub(super) fn sample(expires_at: Expiry) -> Result<Delivery, FormatError> {
+    let id = "sample@pve!sample".parse().map_err(|_| FormatError::Value("the sample token is not a token".into()))?;
+    Ok(Delivery {
+        id,
+        secret: Secret::new("00000000-0000-4000-8000-000000000000".into()),
+        url: "https://sample.example:8006".into(),
+        expires_at,
+        rotated_at: Timestamp::from_seconds(1_763_780_400),
+    })
+}
+
+fn environment() -> Environment<'static> {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    if let Ok(syntax) = SyntaxConfig::builder().keep_trailing_newline(true).build() {
+        environment.set_syntax(syntax);
+    }
+    environment
+}
+
+fn variable(plain: Plain) -> String {
+    format!("{{{{ {} }}}}", plain.name())
+}
+
+fn plain_fields() -> Vec<Field> {
+    Plain::ALL.iter().map(|plain| Field { name: plain.name().into(), template: variable(*plain) }).collect()
+}
+
+/// The variables that the Terraform providers' examples use.
+fn terraform_fields() -> Vec<Field> {
+    let names = [
+        ("proxmox_api_token_id", Plain::TokenId),
+        ("proxmox_api_token_secret", Plain::Secret),
+        ("proxmox_api_token", Plain::ApiToken),
+        ("proxmox_api_url", Plain::Url),
+    ];
+    names.iter().map(|(name, plain)| Field { name: (*name).into(), template: variable(*plain) }).collect()
+}
+
+fn named(fields: &std::collections::BTreeMap<String, String>) -> Vec<Field> {
+    fields.iter().map(|(name, template)| Field { name: name.clone(), template: template.clone() }).collect()
+}
