@@ -7,7 +7,7 @@ use super::time::Span;
 use crate::token::{DestinationName, Grant, JobName, RemoteName, TokenId};
 
 /// One job, complete: nothing is optional that has a default.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Job {
     /// Its name in the config.
     pub name: JobName,
@@ -19,6 +19,10 @@ pub struct Job {
     pub schedule: Option<Schedule>,
     /// The age at which it is due whatever the schedule says.
     pub max_age: Option<Span>,
+    /// When work may begin; none means at any time.
+    pub window: Option<Window>,
+    /// When a stale token may be expired or deleted; the config's default is `window`.
+    pub retire_window: Option<Window>,
     /// How fresh relates to stale.
     pub strategy: Strategy,
     /// How long fresh and stale both work.

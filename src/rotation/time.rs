@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::{Add, Sub};
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -123,6 +124,41 @@ impl Span {
     }
 }
 
+/// Longest span that a config may write: a hundred years.
+pub const SPAN_MAX: Span = Span::from_days(36_500);
+
+/// Why a text is not a length of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SpanError {
+    /// It is not a whole number with one unit.
+    #[error("it must be a whole number with one of the units s, m, h, d: `30s`, `15m`, `24h`, `90d`")]
+    Form,
+    /// It exceeds [`SPAN_MAX`].
+    #[error("it must be at most a hundred years (36500d)")]
+    TooLong,
+}
+
+impl FromStr for Span {
+    type Err = SpanError;
+
+    fn from_str(text: &str) -> Result<Self, SpanError> {
+        let (digits, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or(SpanError::Form)?;
+        let seconds = match unit {
+            "s" => 1,
+            "m" => 60,
+            "h" => 3600,
+            "d" => 86_400,
+            _ => return Err(SpanError::Form),
+        };
+        if digits.is_empty() || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
+            return Err(SpanError::Form);
+        }
+        let number: u64 = digits.parse().map_err(|_| SpanError::TooLong)?;
+        let span = Self::from_seconds(number.saturating_mul(seconds));
+        if span > SPAN_MAX { Err(SpanError::TooLong) } else { Ok(span) }
+    }
+}
+
 impl fmt::Display for Span {
     /// The two largest units that are not zero: `3d 4h`, `90s` becomes `1m 30s`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -140,7 +176,21 @@ impl fmt::Display for Span {
 
 #[cfg(test)]
 mod tests {
-    use super::{Span, Timestamp};
+    use super::{SPAN_MAX, Span, SpanError, Timestamp};
+
+    #[test]
+    fn spans_are_a_number_and_a_unit() {
+        for (text, seconds) in [("30s", 30), ("15m", 900), ("24h", 86_400), ("90d", 7_776_000), ("0s", 0)] {
+            assert_eq!(text.parse(), Ok(Span::from_seconds(seconds)), "{text}");
+        }
+        assert_eq!("36500d".parse(), Ok(SPAN_MAX));
+        for text in ["", "d", "90", "1.5h", "-1d", "+1d", "1h 30m", "1w", "90 d", "90D", "1ms", "9ä"] {
+            assert_eq!(text.parse::<Span>(), Err(SpanError::Form), "{text}");
+        }
+        for text in ["36501d", "99999999999999999999999d"] {
+            assert_eq!(text.parse::<Span>(), Err(SpanError::TooLong), "{text}");
+        }
+    }
 
     #[test]
     fn spans_read_like_speech() {
