@@ -1,0 +1,6 @@
+//! Everything that is more than one file's own business, as one program.
+
+mod conformance;
+mod raw_client;
+mod site;
+mod site_faults;
