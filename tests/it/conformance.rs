@@ -2,6 +2,8 @@
 //! and its answer compared: status, reason, headers, body and the time it would have taken. Secrets, tickets, key order
 //! and the order of lists are not compared.
 
+#![expect(clippy::expect_used, reason = "a test ends where its own tools fail")]
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -176,7 +178,7 @@ impl Replay {
         self.surroundings(text(&trace["name"]));
         let before = self.site.waited();
         let seen = self.exchange(trace);
-        let waited = self.site.waited() - before;
+        let waited = self.site.waited().saturating_sub(before);
         let recorded = &trace["response"];
         let took = recorded["ms"].as_u64().expect("every answer took its time");
         self.site.clock().advance((took / 1000).try_into().expect("seconds are few"));
@@ -261,7 +263,7 @@ fn plain(value: Value) -> Value {
             items.sort_by_key(Value::to_string);
             items.into()
         }
-        other => other,
+        other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => other,
     }
 }
 

@@ -1,5 +1,7 @@
 //! A client that sends exactly the bytes it is given and shows exactly what came back.
 
+#![expect(clippy::expect_used, clippy::panic, reason = "a test ends where its own tools fail")]
+
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -72,15 +74,23 @@ impl Wire {
         self.exchange(&bytes(request))
     }
 
+    /// Sends without reading.
+    pub(crate) fn send(&mut self, request: &Request) {
+        self.0.write_all(&bytes(request)).and_then(|()| self.0.flush()).expect("the site reads");
+    }
+
+    pub(crate) fn stream(&mut self) -> &mut dyn Read {
+        &mut self.0
+    }
+
     pub(crate) fn read(&mut self) -> Seen {
         let mut head = Vec::new();
         let mut byte = [0];
         while !head.ends_with(b"\r\n\r\n") {
             match self.0.read(&mut byte) {
                 Ok(1) => head.push(byte[0]),
-                Ok(_) => return Seen::default(),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => panic!("no answer within {PATIENCE:?}"),
-                Err(_) => return Seen::default(),
+                Ok(_) | Err(_) => return Seen::default(),
             }
         }
         let head = String::from_utf8(head).expect("a header is text");
@@ -105,12 +115,10 @@ impl Wire {
 
 /// The request on the wire.
 pub(crate) fn bytes(request: &Request) -> Vec<u8> {
-    let mut text = format!("{} {} HTTP/1.1\r\nHost: site\r\n", request.method, request.target);
-    for (name, value) in &request.headers {
-        text += &format!("{name}: {value}\r\n");
-    }
+    let mut lines = vec![format!("{} {} HTTP/1.1", request.method, request.target), "Host: site".to_owned()];
+    lines.extend(request.headers.iter().map(|(name, value)| format!("{name}: {value}")));
     if !request.body.is_empty() {
-        text += &format!("Content-Length: {}\r\n", request.body.len());
+        lines.push(format!("Content-Length: {}", request.body.len()));
     }
-    [text.as_bytes(), b"\r\n", &request.body].concat()
+    [lines.join("\r\n").as_bytes(), b"\r\n\r\n", &request.body].concat()
 }

@@ -50,6 +50,13 @@ pub(crate) enum Sees {
     NoQuorum,
 }
 
+impl Sees {
+    /// Whether it is one the real server gives, connection and all.
+    pub(crate) fn is_an_answer(&self) -> bool {
+        matches!(self, Self::Answer | Self::ProxyTimeout | Self::LockTimeout | Self::NoQuorum)
+    }
+}
+
 type Condition = Arc<dyn Fn(&Request) -> bool + Send + Sync>;
 
 /// A fault and the requests it meets.

@@ -37,20 +37,19 @@ impl Connection {
 }
 
 fn head(answer: &Answer, connection: Connection, length: Option<u64>) -> String {
-    let mut text = format!("HTTP/1.1 {} {}\r\nCache-Control: max-age=0\r\n", answer.status, answer.reason);
-    text += connection.lines();
-    text += "Pragma: no-cache\r\n";
-    if let Some(location) = &answer.location {
-        text += &format!("Location: {location}\r\n");
-    }
-    text += "Server: pve-api-daemon/3.0\r\n";
-    if let Some(length) = length {
-        text += &format!("Content-Length: {length}\r\n");
-    }
-    if matches!(answer.body, Body::Json(_)) {
-        text += "Content-Type: application/json;charset=UTF-8\r\n";
-    }
-    text + "\r\n"
+    let location = answer.location.as_ref().map(|location| format!("Location: {location}\r\n"));
+    let length = length.map(|length| format!("Content-Length: {length}\r\n"));
+    let json = matches!(answer.body, Body::Json(_));
+    [
+        format!("HTTP/1.1 {} {}\r\nCache-Control: max-age=0\r\n", answer.status, answer.reason).as_str(),
+        connection.lines(),
+        "Pragma: no-cache\r\n",
+        location.as_deref().unwrap_or_default(),
+        "Server: pve-api-daemon/3.0\r\n",
+        length.as_deref().unwrap_or_default(),
+        if json { "Content-Type: application/json;charset=UTF-8\r\n\r\n" } else { "\r\n" },
+    ]
+    .concat()
 }
 
 fn text_of(body: &Body) -> String {
@@ -139,7 +138,7 @@ async fn huge(stream: &mut (impl AsyncWrite + Unpin), bytes: u64) -> io::Result<
         .write_all(head(&answer, Connection::Close, Some(left + (BEGIN.len() + END.len()) as u64)).as_bytes())
         .await?;
     stream.write_all(BEGIN).await?;
-    let chunk = [b'x'; HUGE_CHUNK];
+    let chunk = vec![b'x'; HUGE_CHUNK];
     while left > 0 {
         let part = usize::try_from(left).unwrap_or(HUGE_CHUNK).min(HUGE_CHUNK);
         stream.write_all(&chunk[..part]).await?;

@@ -194,13 +194,16 @@ impl Shared {
             Sees::Close | Sees::Hang => None,
             Sees::Status { status, .. } => Some(*status),
             Sees::Garbage | Sees::Html | Sees::Huge(_) | Sees::Drip => Some(200),
-            _ => Some(answer.status),
+            Sees::Answer
+            | Sees::ProxyTimeout
+            | Sees::WrongTypes
+            | Sees::DuplicateKeys
+            | Sees::Truncated
+            | Sees::LockTimeout
+            | Sees::NoQuorum => Some(answer.status),
         };
         self.note_status(n, status);
-        match sees {
-            Sees::Answer | Sees::ProxyTimeout | Sees::LockTimeout | Sees::NoQuorum => Outcome::Answer(answer),
-            _ => Outcome::Spoilt(answer, sees),
-        }
+        if sees.is_an_answer() { Outcome::Answer(answer) } else { Outcome::Spoilt(answer, sees) }
     }
 
     /// Does what the fault leaves of the request, and gives the answer the client would get.

@@ -59,14 +59,14 @@ pub(super) fn normal_path(text: &str) -> Option<String> {
 pub(super) fn known_path(path: &str) -> bool {
     let parts: Vec<_> = path.split('/').filter(|part| !part.is_empty()).collect();
     match parts.as_slice() {
-        [] | ["access" | "mapping" | "nodes" | "pool" | "sdn" | "storage" | "vms"] => true,
-        ["access", kind] => ["groups", "realm"].contains(kind),
-        ["access", kind, _] => ["groups", "realm"].contains(kind),
-        ["nodes" | "storage", _] | ["mapping", _] | ["mapping", _, _] => true,
-        ["pool", rest @ ..] => rest.len() <= 3,
-        ["sdn", kind, rest @ ..] => {
-            ["zones", "controllers", "dns", "ipams", "fabrics", "prefix-lists", "route-maps"].contains(kind)
-                && rest.len() <= 3
+        []
+        | ["access" | "mapping" | "nodes" | "pool" | "sdn" | "storage" | "vms"]
+        | ["access", "groups" | "realm"]
+        | ["access", "groups" | "realm", _]
+        | ["nodes" | "storage" | "mapping", _]
+        | ["mapping", _, _] => true,
+        ["pool", rest @ ..] | ["sdn", "zones" | "controllers" | "dns" | "ipams" | "fabrics", rest @ ..] => {
+            rest.len() <= 3
         }
         ["vms", id] => id.len() >= 3 && !id.starts_with('0') && id.bytes().all(|b| b.is_ascii_digit()),
         _ => false,
