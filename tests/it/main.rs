@@ -1,3 +1,7 @@
-//! All integration tests, in one program.
+//! Everything that is more than one file's own business, as one program.
 
+mod conformance;
 mod model;
+mod raw_client;
+mod site;
+mod site_faults;
