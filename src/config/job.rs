@@ -126,11 +126,11 @@ fn assemble(name: JobName, parts: Parts<'_>) -> Option<PlacedJob> {
 }
 
 fn traits(options: &DestinationOptions) -> DestinationTraits {
-    let readable = match &options.target {
-        Target::File(_) => true,
-        Target::Command(command) => command.read.is_some(),
+    let (readable, late) = match &options.target {
+        Target::File(_) => (true, false),
+        Target::Command(command) => (command.read.is_some(), true),
     };
-    DestinationTraits { readable, after: options.after.is_some() }
+    DestinationTraits { readable, late, after: options.after.is_some() }
 }
 
 fn remote<'c>(section: &Section<'_>, context: &Context<'c>) -> Option<&'c RemoteOptions> {

@@ -8,7 +8,7 @@ use url::Url;
 use super::problem::Located;
 use super::section::{Section, clean};
 use crate::proxmox::options::{Allow, Fingerprint, Login, Product, RemoteOptions, Trust};
-use crate::reference::{Reference, ReferenceError};
+use crate::reference::{Reference, NotAReference};
 use crate::token::RemoteName;
 
 /// Most nodes of one remote.
@@ -193,8 +193,11 @@ fn reference(section: &Section<'_>, key: &'static str) -> Option<Located<Referen
         Err(error) => error,
     };
     let advice = match error {
-        ReferenceError::Literal => AUTH_ADVICE,
-        ReferenceError::Path | ReferenceError::Name | ReferenceError::Vault => {
+        NotAReference::Literal => AUTH_ADVICE,
+        NotAReference::RelativePath
+        | NotAReference::CredentialName
+        | NotAReference::VariableName
+        | NotAReference::Vault => {
             "write `file:/path`, `credential:NAME` or `env:NAME`"
         }
     };

@@ -19,8 +19,10 @@ use crate::token::Instance;
 /// How many steps one turn may take before it gives way; a rotation with ten destinations needs some forty.
 pub const STEPS_MAX: usize = 2000;
 
+/// Is told of each event once it is journaled, with the ledger as it is after it.
+pub type Observer<'a> = &'a (dyn Fn(&Ledger, &Event) + Send + Sync);
+
 /// What a worker works with.
-#[derive(Debug)]
 pub struct Worker<'a, W, J, C> {
     /// Performs steps.
     pub world: &'a W,
@@ -32,6 +34,8 @@ pub struct Worker<'a, W, J, C> {
     pub instance: &'a Instance,
     /// How late an unanswered request may take effect.
     pub late_max: Span,
+    /// Hears of each event.
+    pub observer: Observer<'a>,
 }
 
 /// Why a rotation is asked for.
@@ -63,9 +67,15 @@ impl<W: World, J: Journal, C: Clock> Worker<'_, W, J, C> {
         if events.is_empty() {
             return Ok(());
         }
-        let after = events.iter().try_fold(ledger.clone(), Ledger::apply)?;
+        let mut after = Vec::with_capacity(events.len());
+        for event in &events {
+            after.push(after.last().unwrap_or(ledger).clone().apply(event)?);
+        }
         self.journal.append(&ledger.key, &events).await.map_err(Stop::Journal)?;
-        *ledger = after;
+        for (event, state) in events.iter().zip(after) {
+            *ledger = state;
+            (self.observer)(ledger, event);
+        }
         Ok(())
     }
 

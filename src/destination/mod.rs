@@ -98,9 +98,17 @@ impl Destination {
         self.after.is_some()
     }
 
+    /// Whether an unanswered write may still land later: a child process may outlive us, a local rename cannot.
+    fn may_be_late(&self) -> bool {
+        match &self.target {
+            Kind::File(_) => false,
+            Kind::Command(_) => true,
+        }
+    }
+
     /// What the core must know of it.
     pub fn traits(&self) -> DestinationTraits {
-        DestinationTraits { readable: self.is_readable(), after: self.has_after() }
+        DestinationTraits { readable: self.is_readable(), late: self.may_be_late(), after: self.has_after() }
     }
 
     /// What it holds, as a consumer would read it. A missing file holds nothing.

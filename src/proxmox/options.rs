@@ -119,6 +119,18 @@ pub enum Login {
     ApiToken(Reference),
 }
 
+impl Login {
+    /// Whether the place it is read from can be one of a job's destinations, so that the rotator's own token can be
+    /// rotated. Systemd credentials and the environment are fixed for the life of the process.
+    #[must_use]
+    pub fn is_replaceable(&self) -> bool {
+        match self {
+            Self::ApiToken(Reference::File(_)) => true,
+            Self::ApiToken(Reference::Credential(_) | Reference::Environment(_)) => false,
+        }
+    }
+}
+
 /// Which tokens jobs may name on a remote.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Allow {

@@ -39,10 +39,6 @@ pub struct Job {
     pub drift: Drift,
     /// Exact rights instead of copied ones.
     pub permissions: Option<Vec<Grant>>,
-    /// When rotations may begin; none means always.
-    pub window: Option<Window>,
-    /// When retirements may happen; none means always.
-    pub retire_window: Option<Window>,
     /// Where the secret goes, by name; what each is stands in the destinations' own options.
     pub destinations: BTreeMap<DestinationName, DestinationTraits>,
 }

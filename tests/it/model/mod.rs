@@ -59,7 +59,7 @@ pub(crate) fn instance() -> Instance {
 }
 
 pub(crate) fn worker<'a>(sim: &'a Sim, instance: &'a Instance) -> Worker<'a, Sim, Sim, Sim> {
-    Worker { world: sim, journal: sim, clock: sim, instance, late_max: LATE_MAX }
+    Worker { world: sim, journal: sim, clock: sim, instance, late_max: LATE_MAX, observer: &|_, _| {} }
 }
 
 pub(crate) fn key(job: &Job) -> LedgerKey {
