@@ -5,7 +5,8 @@ use crate::token::{Owner, TokenId};
 /// The commands that give `privilege` on `path` to the rotator.
 ///
 /// A token with privilege separation has only its own entries (PVE contract section 0.4), one without ignores them;
-/// naming both user and token is right in either case.
+/// naming both user and token is right in either case. Without inheritance, because an inherited entry would replace
+/// on the paths below what the rotator has there from further up (contract section 7).
 pub(super) fn allow(rotator: Option<&TokenId>, privilege: &str, path: &str) -> String {
     let (user, token) = match rotator {
         Some(id) => (id.owner.to_string(), id.to_string()),
@@ -14,7 +15,7 @@ pub(super) fn allow(rotator: Option<&TokenId>, privilege: &str, path: &str) -> S
     let role = format!("Rotated{}", privilege.replace('.', ""));
     format!(
         "as root on a node: `pveum role add {role} --privs {privilege}`, then \
-         `pveum acl modify {path} --roles {role} --users {} --tokens {}`",
+         `pveum acl modify {path} --propagate 0 --roles {role} --users {} --tokens {}`",
         quoted(&user),
         quoted(&token)
     )
@@ -47,7 +48,7 @@ mod tests {
         assert_eq!(
             allow(Some(&rotator), "Sys.Audit", "/access"),
             "as root on a node: `pveum role add RotatedSysAudit --privs Sys.Audit`, then `pveum acl modify /access \
-             --roles RotatedSysAudit --users 'o'\\''x@pve' --tokens 'o'\\''x@pve!daemon'`"
+             --propagate 0 --roles RotatedSysAudit --users 'o'\\''x@pve' --tokens 'o'\\''x@pve!daemon'`"
         );
         for text in ["/vms; rm -rf /", "$(x)", "", "a'b", "`x`"] {
             assert!(!is_plain(text), "{text}");

@@ -251,3 +251,229 @@ fn excerpt(body: &[u8]) -> String {
 fn looks_like_html(body: &[u8]) -> bool {
     body.trim_ascii_start().first() == Some(&b'<')
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::fmt::Write;
+
+    use serde_json::Value;
+    use zeroize::Zeroizing;
+
+    use super::{Cause, Reply, content, judge};
+    use crate::proxmox::call::{Call, Method, Purpose, Renewal};
+    use crate::proxmox::rights::{acl_table, listing, permission_map};
+    use crate::proxmox::wire::{AclRow, Created, Permissions, Regenerated, TokenInfo, User, Version, is_secret};
+    use crate::rotation::fault::{FaultCode, Severity};
+    use crate::token::{Expiry, TokenId};
+
+    const TRACES: &str = include_str!("../../tests/data/pve/traces.jsonl");
+    const OUTCOMES: &str = include_str!("../../tests/data/pve/outcomes.txt");
+    const GROUPS: [&str; 12] = [
+        "auth",
+        "create",
+        "update",
+        "regenerate",
+        "delete",
+        "acl",
+        "perm",
+        "users",
+        "token",
+        "lock",
+        "noquorum",
+        "proxy",
+    ];
+
+    fn rotator() -> TokenId {
+        "rotator@pve!daemon".parse().expect("valid")
+    }
+
+    /// The call that a recorded request stands for.
+    fn call(trace: &Value) -> Call {
+        let request = &trace["request"];
+        let path = request["path"].as_str().expect("a path").trim_start_matches("/api2/json").to_owned();
+        let acl = path.starts_with("/access/acl");
+        let (method, purpose) = match request["method"].as_str().expect("a method") {
+            "GET" => (Method::Get, Purpose::Look),
+            "POST" => (Method::Post, Purpose::Create),
+            "DELETE" => (Method::Delete, Purpose::Change),
+            "PUT" if acl => (Method::Put, Purpose::Grant),
+            "PUT" if request["form"]["regenerate"] == 1 => (Method::Put, Purpose::Regenerate),
+            "PUT" => (Method::Put, Purpose::Change),
+            other => panic!("{other}"),
+        };
+        let token = path.strip_prefix("/access/users/").and_then(|rest| {
+            let (owner, name) = rest.split_once("/token/")?;
+            format!("{}!{name}", owner.replace("%40", "@")).parse().ok()
+        });
+        let acl_path = request["form"]["path"].as_str().map(str::to_owned);
+        Call { method, path, form: None, purpose, token, acl_path }
+    }
+
+    fn reply(trace: &Value) -> Reply {
+        let response = &trace["response"];
+        let text = response["body"].as_str().map(|text| text.as_bytes().to_vec());
+        let body = text.unwrap_or_else(|| serde_json::to_vec(&response["body"]).expect("json"));
+        let status = response["status"].as_u64().and_then(|status| u16::try_from(status).ok()).expect("a status");
+        Reply { status, body: Zeroizing::new(body) }
+    }
+
+    /// What our parsers make of a good answer, in one line.
+    fn parsed(call: &Call, body: &[u8]) -> Result<String, Cause> {
+        let purpose = call.purpose;
+        let info = |info: &TokenInfo| format!("expire {:?} privsep {}", info.expire.map(|s| s.0), info.privsep.0);
+        let path = call.path.as_str();
+        Ok(match call.method {
+            Method::Post if path.contains("/token/") => {
+                let created: Created = content(purpose, body)?;
+                assert!(is_secret(&created.value));
+                let id = if created.id.len() > 60 { "a long id" } else { &created.id };
+                format!("created {id} {}", info(&created.info))
+            }
+            Method::Put if purpose == Purpose::Regenerate => {
+                let made: Regenerated = content(purpose, body)?;
+                assert!(is_secret(&made.value));
+                format!("regenerated {} {}", made.id, info(&made.info))
+            }
+            Method::Put if purpose == Purpose::Change => info(&content(purpose, body)?),
+            Method::Get if path == "/version" => content::<Version>(purpose, body)?.version,
+            Method::Get if path.starts_with("/access/users?full=1") => {
+                let listing = listing(content::<Vec<User>>(purpose, body)?)?;
+                let tokens: usize = listing.values().map(BTreeMap::len).sum();
+                format!("{} users {tokens} tokens", listing.len())
+            }
+            Method::Get if path == "/access/acl" => {
+                let table = acl_table(content::<Vec<AclRow>>(purpose, body)?);
+                let entries: usize = table.values().map(Vec::len).sum();
+                format!("{} tokens {entries} entries", table.len())
+            }
+            Method::Get if path.starts_with("/access/permissions") => {
+                let map = permission_map(content::<Permissions>(purpose, body)?);
+                let granted: usize = map.paths().values().map(BTreeMap::len).sum();
+                format!("{} paths {granted} privileges", map.paths().len())
+            }
+            Method::Post | Method::Put | Method::Get | Method::Delete => {
+                let serde::de::IgnoredAny = content(purpose, body)?;
+                "done".into()
+            }
+        })
+    }
+
+    fn outcome(trace: &Value) -> String {
+        let call = call(trace);
+        let told = judge(&call, Some(&rotator()), reply(trace)).and_then(|body| parsed(&call, &body));
+        told.unwrap_or_else(|cause| format!("{} {:?}", cause.code, cause.severity))
+    }
+
+    #[test]
+    fn every_recorded_answer_is_read_as_the_table_says() {
+        let mut told = String::new();
+        for line in TRACES.lines() {
+            let trace: Value = serde_json::from_str(line).expect("a trace");
+            if GROUPS.iter().any(|group| trace["group"] == *group) {
+                writeln!(told, "{}: {}", trace["name"].as_str().expect("a name"), outcome(&trace)).expect("written");
+            }
+        }
+        for (told, expected) in told.lines().zip(OUTCOMES.lines()) {
+            assert_eq!(told, expected);
+        }
+        assert_eq!(told.lines().count(), OUTCOMES.lines().count());
+    }
+
+    fn judged(call: &Call, status: u16, body: &str) -> Cause {
+        let reply = Reply { status, body: Zeroizing::new(body.as_bytes().to_vec()) };
+        let good = judge(call, Some(&rotator()), reply).and_then(|body| content::<TokenInfo>(call.purpose, &body));
+        good.err().unwrap_or_else(|| panic!("{status} {body} was taken for a good answer"))
+    }
+
+    fn change() -> Call {
+        Call::expire(&"ci@pve!deploy".parse().expect("valid"), Expiry::At(1))
+    }
+
+    /// Status and body; what they mean after a look, and after a write.
+    #[test]
+    fn an_answer_that_does_not_tell_leaves_a_write_open_and_a_look_to_be_repeated() {
+        use FaultCode::{ProxmoxError, ProxmoxGarbage, ProxmoxUnanswered};
+        use Severity::{Lasting, Passing, Unanswered};
+        for (status, body, code, after_look, after_write) in [
+            (500, "", ProxmoxUnanswered, Passing, Unanswered),
+            (500, r#"{"data":null,"message":"updating token info failed: disk\n"}"#, ProxmoxError, Passing, Unanswered),
+            (500, "Not a HASH reference at AnyEvent.pm", ProxmoxUnanswered, Passing, Unanswered),
+            (502, "<html>Bad Gateway", ProxmoxUnanswered, Passing, Unanswered),
+            (503, "", ProxmoxUnanswered, Passing, Unanswered),
+            (504, r#"{"message":"late"}"#, ProxmoxUnanswered, Passing, Unanswered),
+            (595, "", ProxmoxUnanswered, Passing, Unanswered),
+            (596, "", ProxmoxUnanswered, Passing, Unanswered),
+            (408, "", ProxmoxUnanswered, Passing, Unanswered),
+            (429, "", ProxmoxError, Passing, Passing),
+            (200, "<html>Welcome", ProxmoxGarbage, Lasting, Unanswered),
+            (200, "", ProxmoxGarbage, Lasting, Unanswered),
+            (200, r#"{"data":{"expire":true,"privsep":1}}"#, ProxmoxGarbage, Lasting, Unanswered),
+            (301, "Moved Permanently", ProxmoxGarbage, Lasting, Lasting),
+            (404, "<html>", ProxmoxGarbage, Lasting, Lasting),
+            (501, "for data too large", ProxmoxError, Lasting, Lasting),
+            (506, "", ProxmoxError, Lasting, Lasting),
+        ] {
+            let (look, write) = (judged(&Call::version(), status, body), judged(&change(), status, body));
+            assert_eq!((look.code, look.severity), (code, after_look), "{status} {body} after a look");
+            assert_eq!((write.code, write.severity), (code, after_write), "{status} {body} after a write");
+        }
+    }
+
+    #[test]
+    fn a_missing_token_has_to_be_the_one_that_was_named() {
+        let missing = |name: &str| format!(r#"{{"message":"no such token '{name}' for user 'ci@pve'\n"}}"#);
+        let delete = Call::delete(&"ci@pve!deploy".parse().expect("valid"));
+        assert_eq!(judged(&delete, 500, &missing("deploy")).code, FaultCode::TokenGone);
+        assert_eq!(judged(&delete, 500, &missing("deploy2")).severity, Severity::Unanswered);
+        assert_eq!(judged(&delete, 400, &missing("deploy")).code, FaultCode::ProxmoxRefused);
+    }
+
+    #[test]
+    fn an_older_server_is_told_from_a_wrong_parameter() {
+        let body = r#"{"data":null,"message":"Parameter verification failed.\n","errors":{"regenerate":
+            "property is not defined in schema and the schema does not allow additional properties"}}"#;
+        let renewal = Renewal { expiry: Expiry::Never, comment: String::new() };
+        let call = Call::regenerate(&"ci@pve!deploy".parse().expect("valid"), &renewal);
+        assert_eq!(judged(&call, 400, body).code, FaultCode::ProxmoxUnsupported);
+        assert_eq!(judged(&change(), 400, body).code, FaultCode::ProxmoxRefused);
+    }
+
+    fn told_for_trace(name: &str) -> String {
+        let line = TRACES.lines().find(|line| line.contains(&format!("\"name\": \"{name}\""))).expect("recorded");
+        let trace: Value = serde_json::from_str(line).expect("a trace");
+        let cause = judge(&call(&trace), Some(&rotator()), reply(&trace)).map(|_| ()).expect_err("refused");
+        cause.fault("could not do it").to_string()
+    }
+
+    #[test]
+    fn a_missing_right_is_named_with_the_commands_that_give_it() {
+        insta::assert_snapshot!(told_for_trace("acl-perm-vmallocate-superset"), @r"
+        could not do it [proxmox_forbidden]
+          because: our login lacks Permissions.Modify on /vms/400: 500, ACL update failed: 400 Parameter verification failed. role: Cannot add role 'PVEVMAdmin' - requires 'Permissions.Modify' or superset of privileges.
+          next:    as root on a node: `pveum role add RotatedPermissionsModify --privs Permissions.Modify`, then `pveum acl modify /vms/400 --propagate 0 --roles RotatedPermissionsModify --users 'rotator@pve' --tokens 'rotator@pve!daemon'`
+        ");
+        insta::assert_snapshot!(told_for_trace("acl-perm-none"), @r"
+        could not do it [proxmox_forbidden]
+          because: our login lacks Permissions.Modify on /vms/400: 403, Permission check failed (/vms/400, Permissions.Modify|VM.Allocate)
+          next:    as root on a node: `pveum role add RotatedPermissionsModify --privs Permissions.Modify`, then `pveum acl modify /vms/400 --propagate 0 --roles RotatedPermissionsModify --users 'rotator@pve' --tokens 'rotator@pve!daemon'`
+        ");
+        insta::assert_snapshot!(told_for_trace("create-unknown-user"), @r"
+        could not do it [proxmox_forbidden]
+          because: our login may not manage the owner's tokens (User.Modify), or there is no such user: 403, Permission check failed
+          next:    check that ghost@pve exists and is in a group GROUP, then as root on a node: `pveum role add RotatedUserModify --privs User.Modify`, then `pveum acl modify /access/groups/GROUP --propagate 0 --roles RotatedUserModify --users 'rotator@pve' --tokens 'rotator@pve!daemon'`
+        ");
+        insta::assert_snapshot!(told_for_trace("perm-other-denied"), @r"
+        could not do it [proxmox_forbidden]
+          because: our login lacks Sys.Audit on /access: 403, Permission check failed (/access, Sys.Audit)
+          next:    as root on a node: `pveum role add RotatedSysAudit --privs Sys.Audit`, then `pveum acl modify /access --propagate 0 --roles RotatedSysAudit --users 'rotator@pve' --tokens 'rotator@pve!daemon'`
+        ");
+    }
+
+    #[test]
+    fn a_hostile_path_does_not_reach_a_command() {
+        let body = r#"{"message":"Permission check failed (/; rm -rf /, Sys.Audit)\n"}"#;
+        let cause = judged(&change(), 403, body);
+        assert!(!cause.next.contains("rm -rf"), "{}", cause.next);
+    }
+}

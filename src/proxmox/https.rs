@@ -136,7 +136,7 @@ impl Https {
     }
 
     /// The nodes in the order of the config, the one that answered last first.
-    fn order(&self) -> Vec<usize> {
+    pub(super) fn order(&self) -> Vec<usize> {
         let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
         if answered.is_some_and(|(_, since)| since.elapsed() >= NODE_KEPT) {
             *answered = None;
@@ -232,13 +232,16 @@ fn address(url: &Url, path: &str) -> Url {
 }
 
 fn missed(error: &reqwest::Error) -> Miss {
-    if let Some(cause) = tls::cause_of(error) {
-        return Miss::Final(cause);
-    }
     if error.is_builder() {
         return Miss::Final(Cause::lasting(FaultCode::Internal, told(error), "report it as a bug"));
     }
-    if error.is_connect() { Miss::Unreached(told(error)) } else { Miss::Cut(told(error)) }
+    if !error.is_connect() {
+        return Miss::Cut(told(error));
+    }
+    match tls::cause_of(error) {
+        Some(cause) => Miss::Final(cause),
+        None => Miss::Unreached(told(error)),
+    }
 }
 
 /// The innermost source: what wraps it only says that something went wrong, and may repeat the address.

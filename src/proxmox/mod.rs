@@ -20,6 +20,8 @@ mod look;
 pub mod options;
 mod queue;
 mod rights;
+#[cfg(test)]
+mod script;
 mod session;
 mod tls;
 mod wire;
@@ -244,3 +246,6 @@ fn agree(info: &TokenInfo, expiry: Expiry, privsep: Option<bool>) -> Result<(), 
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -73,7 +73,7 @@ pub(super) fn listing(users: Vec<User>) -> Result<Listing, Cause> {
     let mut listing = Listing::new();
     for user in users {
         let mut tokens = BTreeMap::new();
-        for token in user.tokens {
+        for token in user.tokens.unwrap_or_default() {
             if token.tokenid.len() > TOKEN_NAME_BYTES_MAX {
                 // The server has no limit; one this long is never ours.
                 tracing::debug!(owner = user.userid, "a token with a very long name is left out");

@@ -41,6 +41,12 @@ impl Session {
         self.login.id()
     }
 
+    /// The nodes by their place in `urls`, as the next request tries them.
+    #[cfg(test)]
+    pub(super) fn nodes(&self) -> Vec<usize> {
+        self.https.order()
+    }
+
     /// Asks and reads the answer's `data`.
     pub(super) async fn ask<T: DeserializeOwned>(&self, call: &Call) -> Result<T, Cause> {
         content(call.purpose, &self.send(call).await?)

@@ -191,12 +191,12 @@ pub(super) fn cause_of(error: &(dyn std::error::Error + 'static)) -> Option<Caus
         if let Some(problem) = current.downcast_ref::<rustls::Error>() {
             return Some(told(problem));
         }
-        // An io::Error hides what it wraps from `source()` of the wrapper itself.
-        let inner = current.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if let Some(problem) = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-            return Some(told(problem));
-        }
-        next = current.source();
+        // An io::Error's `source()` passes over the very error that it wraps.
+        let wrapped = current.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        next = match wrapped {
+            Some(wrapped) => Some(wrapped),
+            None => current.source(),
+        };
     }
     None
 }

@@ -161,9 +161,9 @@ pub(super) struct Version {
 #[derive(Debug, serde::Deserialize)]
 pub(super) struct User {
     pub userid: String,
-    /// Absent when the user has none.
+    /// Null when the user has none; the contract also allows it to be absent.
     #[serde(default)]
-    pub tokens: Vec<Token>,
+    pub tokens: Option<Vec<Token>>,
 }
 
 /// One token in a user's row.
