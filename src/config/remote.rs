@@ -8,7 +8,7 @@ use url::Url;
 use super::problem::Located;
 use super::section::{Section, clean};
 use crate::proxmox::options::{Allow, Fingerprint, Login, Product, RemoteOptions, Trust};
-use crate::reference::{Reference, NotAReference};
+use crate::reference::{NotAReference, Reference};
 use crate::token::RemoteName;
 
 /// Most nodes of one remote.
@@ -197,9 +197,7 @@ fn reference(section: &Section<'_>, key: &'static str) -> Option<Located<Referen
         NotAReference::RelativePath
         | NotAReference::CredentialName
         | NotAReference::VariableName
-        | NotAReference::Vault => {
-            "write `file:/path`, `credential:NAME` or `env:NAME`"
-        }
+        | NotAReference::Vault => "write `file:/path`, `credential:NAME` or `env:NAME`",
     };
     section.findings().add_hidden(&text.place, format!("`{key}`: {error}"), advice);
     None

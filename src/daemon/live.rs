@@ -74,9 +74,9 @@ impl Live {
 
     async fn seen(&self, ledger: &Ledger) -> Result<BTreeMap<TokenName, Seen>, Fault> {
         let tokens = self.remote.tokens(&ledger.key.token.owner).await?;
-        let seen = tokens.into_iter().map(|(name, token)| {
-            (name, Seen { expiry: token.expiry, privsep: token.privsep, comment: token.comment })
-        });
+        let seen = tokens
+            .into_iter()
+            .map(|(name, token)| (name, Seen { expiry: token.expiry, privsep: token.privsep, comment: token.comment }));
         Ok(seen.collect())
     }
 
@@ -179,11 +179,8 @@ impl Live {
     /// Whether both tokens exist and can do the same; false when the stale one is gone, an empty map being no proof
     /// (PROTOCOL R8).
     async fn compare(&self, fresh: &TokenId, stale: &TokenId, ledger: &Ledger) -> Result<bool, Fault> {
-        let (ours, theirs) = futures_util::future::try_join(
-            self.remote.permissions(fresh),
-            self.remote.permissions(stale),
-        )
-        .await?;
+        let (ours, theirs) =
+            futures_util::future::try_join(self.remote.permissions(fresh), self.remote.permissions(stale)).await?;
         if theirs.is_empty() && !self.seen(ledger).await?.contains_key(&stale.name) {
             return Ok(false);
         }
@@ -206,7 +203,10 @@ impl Live {
         let only = |these: &[Grant], those: &[Grant]| -> Vec<String> {
             these.iter().filter(|grant| !those.contains(grant)).map(ToString::to_string).collect()
         };
-        Err(rights_differ(id, &format!("compared with the list {}", difference(&only(&has, &wanted), &only(&wanted, &has)))))
+        Err(rights_differ(
+            id,
+            &format!("compared with the list {}", difference(&only(&has, &wanted), &only(&wanted, &has))),
+        ))
     }
 
     async fn publish(&self, ledger: &Ledger, rotation: &Rotation, name: &DestinationName) -> Result<Gave, Fault> {
@@ -315,7 +315,8 @@ impl World for Live {
             Scope::Plan { rights_of, writability } => {
                 look.tokens = self.seen(ledger).await?;
                 look.login = self.login().await?;
-                if let Some(name) = rights_of.as_ref().filter(|name| look.tokens.get(*name).is_some_and(|t| t.privsep)) {
+                if let Some(name) = rights_of.as_ref().filter(|name| look.tokens.get(*name).is_some_and(|t| t.privsep))
+                {
                     look.grants = Some(self.remote.grants(&ledger.id(name)).await?);
                 }
                 for destination in self.destinations.values().filter(|_| *writability) {

@@ -108,6 +108,19 @@ impl Login {
         Ok(Pass { credential, _alone: alone })
     }
 
+    /// Reads the login anew and goes on with what lies there now: its id. A rotation of our own token puts a fresh one
+    /// there while the stale one still works (protocol rule R19).
+    pub(super) async fn refresh(&self) -> Result<TokenId, Cause> {
+        let now = Arc::new(self.read().await?);
+        let id = now.id.clone();
+        let mut known = self.known();
+        if known.credential.as_ref() != Some(&now) {
+            known.credential = Some(now);
+            known.works = false;
+        }
+        Ok(id)
+    }
+
     /// The id that we log in as, once it is known.
     pub(super) fn id(&self) -> Option<TokenId> {
         self.known().credential.as_ref().map(|credential| credential.id.clone())

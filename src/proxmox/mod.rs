@@ -108,6 +108,12 @@ impl Remote {
         &self.shared.options
     }
 
+    /// The token that the rotator itself logs in with from now on; its reference is read anew.
+    pub async fn current_login(&self) -> Result<TokenId, Fault> {
+        let what = || format!("could not read the login for {}", self.shared.options.name);
+        self.shared.session.current_login().await.map_err(|cause| cause.fault(what()))
+    }
+
     /// The tokens of `owner`. All callers share one listing.
     ///
     /// The server leaves out users that we may not see without a word (contract section 4), so an owner that is not

@@ -47,6 +47,11 @@ impl Session {
         self.https.order()
     }
 
+    /// The id that we log in as from now on, read anew.
+    pub(super) async fn current_login(&self) -> Result<TokenId, Cause> {
+        self.login.refresh().await
+    }
+
     /// Asks and reads the answer's `data`.
     pub(super) async fn ask<T: DeserializeOwned>(&self, call: &Call) -> Result<T, Cause> {
         content(call.purpose, &self.send(call).await?)

@@ -48,9 +48,13 @@ impl Window {
 
 impl Schedule {
     /// Stub.
-    pub fn next_after(&self, _t: super::time::Timestamp, _seed: &str) -> Option<super::time::Timestamp> { None }
+    pub fn next_after(&self, _t: super::time::Timestamp, _seed: &str) -> Option<super::time::Timestamp> {
+        None
+    }
 }
 impl Window {
     /// Stub.
-    pub fn next_opening(&self, t: super::time::Timestamp) -> super::time::Timestamp { t }
+    pub fn next_opening(&self, t: super::time::Timestamp) -> super::time::Timestamp {
+        t
+    }
 }

@@ -20,7 +20,7 @@ const EFFECTS: &[Mishap] = &[
 ];
 const READINGS: &[Mishap] = &[Mishap::Crash, Mishap::Passing, Mishap::Lasting];
 const JOURNAL: &[Mishap] = &[Mishap::Crash];
-const HUMANS: &[Mishap] = &[Mishap::HumanDeletes, Mishap::HumanRestores];
+const HUMANS: &[Mishap] = &[Mishap::HumanDeletes, Mishap::HumanRestores, Mishap::HumanTakesName];
 
 fn mishaps(kind: PointKind) -> &'static [Mishap] {
     match kind {

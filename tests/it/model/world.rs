@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard};
 use rotated::rotation::event::{Event, Gave, Step};
 use rotated::rotation::fault::{Fault, FaultCode};
 use rotated::rotation::job::{Job, Strategy};
-use rotated::rotation::ledger::{Ledger, LedgerKey};
+use rotated::rotation::ledger::{Ledger, LedgerKey, State};
 use rotated::rotation::look::{Look, Scope, Seen, Sighting};
 use rotated::rotation::mark::Mark;
 use rotated::rotation::ports::{Clock, Journal, World};
@@ -39,6 +39,8 @@ pub(crate) enum Mishap {
     Lasting,
     /// Somebody deletes the token the rotation has just made, or else the current one.
     HumanDeletes,
+    /// Somebody makes a token by hand under the very name the rotation is about to use.
+    HumanTakesName,
     /// Somebody puts the secret that was there before back into the first readable destination.
     HumanRestores,
 }
@@ -205,14 +207,18 @@ impl Sim {
             Some(Mishap::CrashAfter | Mishap::CrashLate(_)) => std::future::pending().await,
             Some(Mishap::Lost | Mishap::Late(_) | Mishap::Passing) => Err(passing()),
             Some(Mishap::Lasting) => Err(lasting()),
-            Some(Mishap::Crash | Mishap::HumanDeletes | Mishap::HumanRestores) | None => Ok(()),
+            Some(Mishap::Crash | Mishap::HumanDeletes | Mishap::HumanTakesName | Mishap::HumanRestores) | None => {
+                Ok(())
+            }
         }
     }
 
     async fn effect(&self, effect: Effect) -> Result<Gave, Fault> {
         let may_be_late = self.site().may_be_late(&effect);
         match self.pass(PointKind::Effect { late: may_be_late }).await {
-            None | Some(Mishap::Crash | Mishap::HumanDeletes | Mishap::HumanRestores) => self.site().carry_out(&effect),
+            None | Some(Mishap::Crash | Mishap::HumanDeletes | Mishap::HumanTakesName | Mishap::HumanRestores) => {
+                self.site().carry_out(&effect)
+            }
             Some(Mishap::CrashAfter) => {
                 let _ = self.site().carry_out(&effect);
                 std::future::pending().await
@@ -256,6 +262,7 @@ impl Site {
         let mishap = self.script.remove(&point);
         match mishap {
             Some(Mishap::HumanDeletes) => self.human_deletes(),
+            Some(Mishap::HumanTakesName) => self.human_takes_name(),
             // Between the look and the expire no rule can see it: the protocol's one documented gap.
             Some(Mishap::HumanRestores) if matches!(kind, PointKind::Look | PointKind::Reading) => {
                 self.human_restores();
@@ -303,6 +310,21 @@ impl Site {
         if let Some(victim) = victim {
             self.tokens.remove(&victim);
             self.excused.insert(victim);
+        }
+    }
+
+    fn human_takes_name(&mut self) {
+        let named = self.journal.iter().rev().find_map(|event| match event {
+            Event::Planned { plan } => Some(plan.fresh.clone()),
+            Event::Named { fresh, .. } => Some(fresh.clone()),
+            _ => None,
+        });
+        if let Some(name) = named.filter(|name| !self.tokens.contains_key(name)) {
+            let token = Token { secret: 77, expiry: Expiry::Never, grants: BTreeSet::new(), comment: "by hand".into() };
+            self.tokens.insert(name.clone(), token);
+            // What we made under that name and somebody took away is not coming back.
+            self.excused.insert(name.clone());
+            self.foreign.insert(name);
         }
     }
 
@@ -444,8 +466,10 @@ impl Site {
             self.violations.push("promise 6: it is still on hold, though nothing stands against it".into());
         }
         for name in self.tokens.keys().filter(|name| !self.foreign.contains(*name)) {
-            if !ledger.entries.contains_key(name) {
-                self.violations.push(format!("promise 4: {name} is ours and nobody knows it"));
+            match ledger.entries.get(name).map(|entry| entry.state) {
+                None => self.violations.push(format!("promise 4: {name} is ours and nobody knows it")),
+                Some(State::Unshared { .. }) => self.violations.push(format!("R2: half-made {name} is kept")),
+                Some(_) => {}
             }
         }
         for stranger in &self.foreign {
