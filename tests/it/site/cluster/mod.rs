@@ -18,6 +18,7 @@ mod params;
 mod roles;
 mod route;
 mod seed;
+mod tfa;
 mod tokens;
 mod users;
 
@@ -44,6 +45,7 @@ struct User {
     enable: bool,
     expire: u64,
     tokens: BTreeMap<String, Token>,
+    factors: tfa::Factors,
 }
 
 #[derive(Clone, Default)]
@@ -157,8 +159,8 @@ impl Cluster {
                 {"realm": "pve", "type": "pve", "comment": "Proxmox VE authentication server"},
                 {"realm": "pam", "type": "pam", "comment": "Linux PAM standard authentication"}
             ])),
-            Call::TfaList => Ok(json!([])),
-            Call::TfaAdd => Err(Fail::param("password", "password is required to modify user")),
+            Call::TfaList => Ok(self.list_factors(me)),
+            Call::TfaAdd => self.add_factor(me, params, now),
         }
     }
 

@@ -70,7 +70,16 @@ impl Cluster {
 
     pub(super) fn put_user(&mut self, id: &str, password: Option<&str>) {
         let password = password.map(str::to_owned);
-        self.users.insert(id.to_owned(), User { password, enable: true, expire: 0, tokens: BTreeMap::new() });
+        self.users.insert(
+            id.to_owned(),
+            User {
+                password,
+                enable: true,
+                expire: 0,
+                tokens: BTreeMap::new(),
+                factors: super::tfa::Factors::default(),
+            },
+        );
     }
 
     pub(crate) fn add_user(&mut self, id: &str, password: Option<&str>, groups: &[&str]) {
