@@ -270,6 +270,18 @@ fn writes_come_one_after_the_other() {
 }
 
 #[test]
+fn of_two_creators_the_later_fails_behind_the_lock() {
+    let (mut cluster, login) = cluster();
+    let create = Request::new("POST", CREATE).token(&login);
+    assert!(cluster.would_lock(&create, NOW));
+    assert_eq!(cluster.answer(&create, NOW).status, 200);
+    let late = cluster.answer_behind_lock(&create, NOW);
+    assert_eq!((late.status, late.reason.as_str()), (500, "generating token failed: Token already exists."));
+    assert_eq!(cluster.answer(&create, NOW).status, 400);
+    assert_eq!(cluster.minted().len(), 3, "nothing was minted for the losers");
+}
+
+#[test]
 fn the_log_tells_who_asked_what_and_no_secret() {
     let (site, login) = site(|_| ());
     let form = [("username", "ci@pve"), ("password", "ci-password")];

@@ -7,7 +7,7 @@ use super::super::request::{Request, decode};
 use super::fail::Fail;
 use super::params::Checked;
 use super::route::Route;
-use super::{Cluster, names};
+use super::{Cluster, Extent, names};
 
 /// How long a ticket lives, in seconds, and how far in the future it may be made.
 const TICKET_AGE_MAX: u64 = 7200;
@@ -105,7 +105,7 @@ impl Cluster {
     }
 
     pub(super) fn login(&mut self, params: &Checked, now: u64) -> Result<Value, Fail> {
-        if self.peek {
+        if self.extent == Extent::UpToLock {
             // A login needs no lock, and asking in advance must not use up a code.
             return Ok(Value::Null);
         }
