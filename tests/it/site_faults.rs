@@ -5,7 +5,7 @@
 
 use std::net::TcpStream;
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -254,8 +254,9 @@ fn a_connection_serves_a_hundred_requests() {
 
 #[test]
 fn writes_come_one_after_the_other() {
-    const COST: Duration = Duration::from_millis(5);
+    const COST: Duration = Duration::from_millis(20);
     let (site, login) = site(|options| options.write_cost = COST);
+    let began = Instant::now();
     std::thread::scope(|scope| {
         for name in ["wa", "wb", "wc", "wd"] {
             let path = format!("/access/users/ci@pve/token/{name}");
@@ -263,7 +264,8 @@ fn writes_come_one_after_the_other() {
             scope.spawn(move || assert_eq!(ask(site, login, "POST", &path).status, 200));
         }
     });
-    assert!(site.busy() >= COST * 4, "{:?}", site.busy());
+    let took = began.elapsed();
+    assert!(took >= COST * 4 && site.busy() >= COST * 4, "{took:?}, busy {:?}", site.busy());
     let before = site.busy();
     assert_eq!(ask(&site, &login, "POST", "/access/users/ci@pve/token/wa").status, 400);
     assert_eq!(site.busy(), before, "what is refused needs no lock");
