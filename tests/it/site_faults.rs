@@ -5,7 +5,7 @@
 
 use std::net::TcpStream;
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -254,19 +254,46 @@ fn a_connection_serves_a_hundred_requests() {
 
 #[test]
 fn writes_come_one_after_the_other() {
-    const COST: Duration = Duration::from_millis(5);
+    const COST: Duration = Duration::from_millis(20);
     let (site, login) = site(|options| options.write_cost = COST);
-    std::thread::scope(|scope| {
+    let (tell, told) = mpsc::channel();
+    site.on_request(move |moment| match moment.when {
+        When::Before => {
+            tell.send(()).expect("the test listens");
+            Decision::Hold
+        }
+        When::After => Decision::Continue,
+    });
+    let began = std::thread::scope(|scope| {
         for name in ["wa", "wb", "wc", "wd"] {
             let path = format!("/access/users/ci@pve/token/{name}");
             let (site, login) = (&site, &login);
             scope.spawn(move || assert_eq!(ask(site, login, "POST", &path).status, 200));
         }
+        assert_eq!(told.iter().take(4).count(), 4);
+        let began = Instant::now();
+        site.resume(Decision::Continue);
+        began
     });
-    assert!(site.busy() >= COST * 4, "{:?}", site.busy());
+    let took = began.elapsed();
+    assert!(took >= COST * 4 && site.busy() >= COST * 4, "{took:?}, busy {:?}", site.busy());
+    assert_eq!(site.waited(), Duration::from_secs(3), "three found the lock taken and slept a second");
+    site.forget_hook();
     let before = site.busy();
     assert_eq!(ask(&site, &login, "POST", "/access/users/ci@pve/token/wa").status, 400);
     assert_eq!(site.busy(), before, "what is refused needs no lock");
+}
+
+#[test]
+fn of_two_creators_the_later_fails_behind_the_lock() {
+    let (mut cluster, login) = cluster();
+    let create = Request::new("POST", CREATE).token(&login);
+    assert!(cluster.would_lock(&create, NOW));
+    assert_eq!(cluster.answer(&create, NOW).status, 200);
+    let late = cluster.answer_behind_lock(&create, NOW);
+    assert_eq!((late.status, late.reason.as_str()), (500, "generating token failed: Token already exists."));
+    assert_eq!(cluster.answer(&create, NOW).status, 400);
+    assert_eq!(cluster.minted().len(), 3, "nothing was minted for the losers");
 }
 
 #[test]

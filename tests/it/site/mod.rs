@@ -257,7 +257,9 @@ impl Site {
         self.order(|done| Order::Perform { requests, done }).unwrap_or_default()
     }
 
-    /// Calls `hook` before and after the effect of every request, on the site's own thread.
+    /// Calls `hook` before and after the effect of every request, on the site's own thread. While it runs the site
+    /// stands still; it may kill a process or look at the state, but not give the site orders (`take_down`,
+    /// `bring_up`, `release_late`, `stop`), which would wait for the thread it is on.
     pub(crate) fn on_request(&self, hook: impl Fn(&Moment) -> Decision + Send + Sync + 'static) {
         *lock(&self.shared.hook) = Some(Arc::new(hook));
     }

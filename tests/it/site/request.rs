@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+/// How much of a value the log keeps.
+const LOGGED_CHARS_MAX: usize = 1024;
+
 /// One request, framing already undone.
 #[derive(Clone, Default)]
 pub(crate) struct Request {
@@ -65,12 +68,17 @@ impl Request {
         Some(id.to_owned())
     }
 
-    /// Query and form fields with passwords masked, for logs.
+    /// Query and form fields with passwords masked and long values cut, for logs.
     pub(crate) fn fields_masked(&self) -> Vec<(String, String)> {
         let query = self.target.split_once('?').map_or("", |(_, query)| query);
         let body = String::from_utf8_lossy(&self.body);
         let all = pairs(query).into_iter().chain(pairs(&body));
-        all.map(|(key, value)| if key.contains("password") { (key, "***".to_owned()) } else { (key, value) }).collect()
+        let shown = |(key, value): (String, String)| {
+            let hidden = key.contains("password") || key == "otp" || key == "tfa-challenge";
+            let value = if hidden { "***".to_owned() } else { value.chars().take(LOGGED_CHARS_MAX).collect() };
+            (key, value)
+        };
+        all.map(shown).collect()
     }
 }
 

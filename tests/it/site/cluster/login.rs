@@ -7,7 +7,7 @@ use super::super::request::{Request, decode};
 use super::fail::Fail;
 use super::params::Checked;
 use super::route::Route;
-use super::{Cluster, names};
+use super::{Cluster, Extent, names};
 
 /// How long a ticket lives, in seconds, and how far in the future it may be made.
 const TICKET_AGE_MAX: u64 = 7200;
@@ -104,26 +104,67 @@ impl Cluster {
         young(time, now) && self.sign(&format!("{time}:{user}")) == sign
     }
 
-    pub(super) fn login(&self, params: &Checked, now: u64) -> Result<Value, Fail> {
+    pub(super) fn login(&mut self, params: &Checked, now: u64) -> Result<Value, Fail> {
+        if self.extent == Extent::UpToLock {
+            // A login needs no lock, and asking in advance must not use up a code.
+            return Ok(Value::Null);
+        }
         let name = params.need("username");
         let user = match params.get("realm") {
             Some(realm) if !name.ends_with(&format!("@{realm}")) => format!("{name}@{realm}"),
             Some(_) | None => name.to_owned(),
         };
         let password = params.need("password");
+        if let Some(challenge) = params.get("tfa-challenge") {
+            self.answer_challenge(&user, challenge, params, now)?;
+            return Ok(self.ticket_answer(&user, now));
+        }
         let known = self.living_user(&user, now).ok_or(Fail::Login)?;
         let by_ticket = self.ticket_user(password, now).is_some_and(|other| other == user || other == "root@pam");
         if !by_ticket && known.password.as_deref() != Some(password) {
             return Err(Fail::Login);
         }
-        let cap = self.capabilities(&user);
+        if !by_ticket && known.factors.needed() {
+            return self.challenge(&user, params, now);
+        }
         if let (Some(path), Some(wanted)) = (params.get("path"), params.get("privs")) {
             let held = self.privileges(&user, path);
             let all = names::list(wanted).all(|privilege| held.contains_key(privilege));
+            let cap = self.capabilities(&user);
             return if all { Ok(json!({"username": user, "cap": cap})) } else { Err(Fail::Login) };
         }
-        let (ticket, csrf) = self.ticket_made(&user, now);
-        Ok(json!({"username": user, "ticket": ticket, "CSRFPreventionToken": csrf, "cap": cap}))
+        Ok(self.ticket_answer(&user, now))
+    }
+
+    fn ticket_answer(&self, user: &str, now: u64) -> Value {
+        let (ticket, csrf) = self.ticket_made(user, now);
+        json!({"username": user, "ticket": ticket, "CSRFPreventionToken": csrf, "cap": self.capabilities(user)})
+    }
+
+    /// The first step of a login with a second factor: a half ticket. A code given too early is used up for nothing.
+    fn challenge(&mut self, user: &str, params: &Checked, now: u64) -> Result<Value, Fail> {
+        let factors = self.users.get_mut(user).map(|user| &mut user.factors).ok_or(Fail::Login)?;
+        let text = format!("PVE:!tfa!{}:{now:08X}", factors.challenge());
+        if params.get("otp").is_some_and(|code| !factors.accept(code, now)) {
+            return Err(Fail::Login);
+        }
+        let sign = self.sign(&format!("{text}:{user}"));
+        let (_, csrf) = self.ticket_made(user, now);
+        Ok(json!({
+            "username": user, "ticket": format!("{text}::{sign}"), "CSRFPreventionToken": csrf, "NeedTFA": 1
+        }))
+    }
+
+    /// The second step: the half ticket of this user, and a code that is right and new.
+    fn answer_challenge(&mut self, user: &str, ticket: &str, params: &Checked, now: u64) -> Result<(), Fail> {
+        let (text, sign) = ticket.split_once("::").ok_or(Fail::Login)?;
+        let time = text.rsplit_once(':').map_or("", |(_, time)| time);
+        let good = self.sign(&format!("{text}:{user}")) == sign && young(time, now);
+        if !good || params.get("otp").is_some() || self.living_user(user, now).is_none() {
+            return Err(Fail::Login);
+        }
+        let factors = self.users.get_mut(user).map(|user| &mut user.factors).ok_or(Fail::Login)?;
+        if factors.accept(params.need("password"), now) { Ok(()) } else { Err(Fail::Login) }
     }
 
     pub(super) fn change_password(&mut self, me: &str, params: &Checked) -> Result<Value, Fail> {

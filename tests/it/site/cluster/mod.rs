@@ -18,6 +18,7 @@ mod params;
 mod roles;
 mod route;
 mod seed;
+mod tfa;
 mod tokens;
 mod users;
 
@@ -44,6 +45,7 @@ struct User {
     enable: bool,
     expire: u64,
     tokens: BTreeMap<String, Token>,
+    factors: tfa::Factors,
 }
 
 #[derive(Clone, Default)]
@@ -65,6 +67,17 @@ pub(crate) enum Lock {
     NoQuorum,
 }
 
+/// How far a call is carried out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Extent {
+    #[default]
+    Whole,
+    /// Only asked in advance: nothing changes.
+    UpToLock,
+    /// Parameters were found good before the lock was there; what has changed since is found behind it.
+    BehindLock,
+}
+
 /// One cluster.
 #[derive(Clone)]
 pub(crate) struct Cluster {
@@ -80,7 +93,7 @@ pub(crate) struct Cluster {
     pub(crate) lock: Lock,
     /// Before libpve-access-control 9.1.0 there is no `regenerate`.
     pub(crate) can_regenerate: bool,
-    peek: bool,
+    extent: Extent,
     wrote: bool,
 }
 
@@ -104,11 +117,19 @@ impl Cluster {
         answer
     }
 
+    /// The same for a writer that had to wait for its turn after its parameters were checked.
+    pub(crate) fn answer_behind_lock(&mut self, request: &Request, now: u64) -> Answer {
+        self.extent = Extent::BehindLock;
+        let answer = self.answer(request, now);
+        self.extent = Extent::Whole;
+        answer
+    }
+
     /// Whether the request would come to the point where it takes the lock on `user.cfg`. Changes nothing.
     pub(crate) fn would_lock(&mut self, request: &Request, now: u64) -> bool {
-        self.peek = true;
+        self.extent = Extent::UpToLock;
         let answer = self.answer(request, now);
-        self.peek = false;
+        self.extent = Extent::Whole;
         answer.would_lock
     }
 
@@ -157,14 +178,14 @@ impl Cluster {
                 {"realm": "pve", "type": "pve", "comment": "Proxmox VE authentication server"},
                 {"realm": "pam", "type": "pam", "comment": "Linux PAM standard authentication"}
             ])),
-            Call::TfaList => Ok(json!([])),
-            Call::TfaAdd => Err(Fail::param("password", "password is required to modify user")),
+            Call::TfaList => Ok(self.list_factors(me)),
+            Call::TfaAdd => self.add_factor(me, params, now),
         }
     }
 
     /// The point where a writer takes its lock. `what` begins the message when it cannot.
     fn take_lock(&mut self, what: &str, secrets_too: bool) -> Result<(), Fail> {
-        if self.peek {
+        if self.extent == Extent::UpToLock {
             return Err(Fail::WouldLock);
         }
         let (file, why, end) = match self.lock {

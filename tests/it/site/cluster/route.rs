@@ -194,6 +194,8 @@ const TICKET: &[Field] = &[
     takes("realm", Kind::Text),
     takes("path", Kind::Text),
     takes("privs", Kind::Text),
+    takes("otp", Kind::Text),
+    takes("tfa-challenge", Kind::Text),
     takes("new-format", Kind::Bool),
 ];
 const PASSWORD: &[Field] = &[USER, needs("password", Kind::Text), takes("confirmation-password", Kind::Text)];

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::roles::Role;
-use super::{Cluster, Group, Lock, Subject, Token, User, acl, names, roles};
+use super::{Cluster, Extent, Group, Lock, Subject, Token, User, acl, names, roles};
 
 /// What is wrong with a seed, in words.
 pub(crate) type SeedProblem = String;
@@ -23,7 +23,7 @@ impl Cluster {
             ticket_key: uuid::Uuid::new_v4().to_string(),
             lock: Lock::Free,
             can_regenerate: true,
-            peek: false,
+            extent: Extent::Whole,
             wrote: false,
         };
         cluster.put_user("root@pam", None);
@@ -70,7 +70,16 @@ impl Cluster {
 
     pub(super) fn put_user(&mut self, id: &str, password: Option<&str>) {
         let password = password.map(str::to_owned);
-        self.users.insert(id.to_owned(), User { password, enable: true, expire: 0, tokens: BTreeMap::new() });
+        self.users.insert(
+            id.to_owned(),
+            User {
+                password,
+                enable: true,
+                expire: 0,
+                tokens: BTreeMap::new(),
+                factors: super::tfa::Factors::default(),
+            },
+        );
     }
 
     pub(crate) fn add_user(&mut self, id: &str, password: Option<&str>, groups: &[&str]) {
@@ -117,6 +126,11 @@ impl Cluster {
             self.drop_token(owner, name);
             self.secrets.remove(full);
         }
+    }
+
+    /// What a server that dies half-way through a delete leaves: the token is listed, its secret is dead.
+    pub(crate) fn lose_secret(&mut self, full: &str) {
+        self.secrets.remove(full);
     }
 
     /// Changes a token by hand.

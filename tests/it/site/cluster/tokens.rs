@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::fail::Fail;
 use super::params::Checked;
-use super::{Cluster, Subject, Token, User};
+use super::{Cluster, Extent, Subject, Token, User};
 
 /// A larger expiry becomes a floating-point number in `user.cfg`, and the parser drops such a token.
 const EXPIRE_MAX: u128 = u64::MAX as u128;
@@ -72,7 +72,11 @@ impl Cluster {
 
     pub(super) fn create_token(&mut self, params: &Checked) -> Result<Value, Fail> {
         let name = params.need("tokenid");
-        if self.user(params)?.tokens.contains_key(name) {
+        let exists = self.user(params)?.tokens.contains_key(name);
+        if exists && self.extent == Extent::BehindLock {
+            return Err(Fail::Died("generating token failed: Token already exists.\n".to_owned()));
+        }
+        if exists {
             return Err(Fail::param("tokenid", "Token already exists."));
         }
         self.take_lock("generating token failed", true)?;
