@@ -294,6 +294,13 @@ fn toml_keeps_order_and_comments() {
         "[prod]\nx = 0x10\n",
         "[prod]\nx = 0x10\n\n[prod.lab]\ntoken_id = \"ci@pve!deploy\"\nsecret = \"714ffbfd\"\n",
     );
+    check(
+        &toml(""),
+        "token_id = '1'\r\nsecret = '''x\\r\\ny'''\r\n[a]\r\n",
+        "token_id = \"ci@pve!deploy\"\r\nsecret = \"714ffbfd\"\r\n[a]\r\n",
+    );
+    refuse(&toml(""), "a = 1\r\nb = 'hunter2'\n", "writing");
+    refuse(&toml(""), "\u{feff}a = 'hunter2'\n", "writing");
     refuse(&toml("x"), "[[x]]\ny = 'hunter2'\n", "not a table");
     refuse(&toml("a"), "a = 'hunter2'\n", "not a table");
     refuse(&toml(""), "[secret]\nx = 'hunter2'\n", "is a table");
