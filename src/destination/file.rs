@@ -396,6 +396,8 @@ mod tests {
         let (_folder, path) = home();
         let same_id = Delivery { id: delivery().id, ..stale() };
         publish(&env(&path), &same_id, &Expected::Anything).unwrap();
+        let result = publish(&env(&path), &delivery(), &holding(STALE));
+        refused(result, FaultCode::DestinationConflict, Severity::Passing);
         publish(&env(&path), &delivery(), &holding(FRESH)).unwrap();
         assert_eq!(env(&path).read().unwrap().secret, Some(delivery().secret));
     }
@@ -515,6 +517,18 @@ mod tests {
             );
             refused(env(&path).read().map(drop), FaultCode::DestinationUnreadable, Severity::Lasting);
         }
+    }
+
+    #[test]
+    fn a_file_that_becomes_a_pipe_is_not_waited_for() {
+        let (_folder, path) = home();
+        let place = super::Place::find(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let (done, result) = std::sync::mpsc::channel();
+        std::thread::spawn(move || done.send(place.read().map(|_| ())));
+        let result = result.recv_timeout(std::time::Duration::from_secs(20)).expect("it does not wait");
+        assert!(matches!(result, Err(super::ReplaceError::NotAFile)));
     }
 
     #[test]

@@ -331,6 +331,12 @@ fn the_default_env_values_are_bare_so_that_docker_reads_them_too() {
 }
 
 #[test]
+fn terraform_sees_no_interpolation_in_a_value() {
+    let text = tfvars().set("", &pairs(&[("a", "${x} %{if} $x $${ \\ \"\n\u{7}")])).unwrap();
+    assert_eq!(*text, "a = \"$${x} %%{if} $x $$${ \\\\ \\\"\\n\\u0007\"\n");
+}
+
+#[test]
 fn names_that_a_format_cannot_have_are_refused() {
     for name in ["", "1a", "a-b", "a b", "ä", "a.b", "a\n"] {
         assert!(env().check_name(name).is_err() && tfvars().check_name(name).is_err(), "{name:?}");
@@ -366,6 +372,13 @@ fn file(pieces: &'static [&'static str]) -> impl Strategy<Value = String> {
         9 => prop::collection::vec(prop::sample::select(pieces), 0..8).prop_map(|pieces| pieces.concat()),
         1 => any::<String>(),
     ]
+}
+
+/// What is valid before stays so, whatever the values are.
+fn takes_any_value(values: &Values) {
+    for format in [tfvars(), json(""), json("a.b"), yaml(""), yaml("a.b"), toml(""), toml("a.b")] {
+        found(&format, &format.set("", values).unwrap(), values);
+    }
 }
 
 fn found(format: &Format, text: &str, values: &Values) {
@@ -433,6 +446,11 @@ proptest! {
         if let Ok(new) = yaml("b.c").set(&old, &values) {
             found(&yaml("b.c"), &new, &values);
         }
+    }
+
+    #[test]
+    fn documents_take_any_value(values in two_values()) {
+        takes_any_value(&values);
     }
 
     #[test]
