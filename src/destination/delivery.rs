@@ -244,3 +244,87 @@ fn terraform_fields() -> Vec<Field> {
 fn named(fields: &std::collections::BTreeMap<String, String>) -> Vec<Field> {
     fields.iter().map(|(name, template)| Field { name: name.clone(), template: template.clone() }).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::tests::{FRESH, SECRET, delivery, file_options};
+    use super::{Delivery, Fields, FormatError, Plain, to_json};
+    use crate::destination::options::{DestinationOptions, Format, Target};
+    use crate::token::Expiry;
+
+    fn fields(format: Format, given: Option<&[(&str, &str)]>) -> Result<Fields, FormatError> {
+        let given = given.map(|list| list.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect());
+        Fields::new(&DestinationOptions {
+            name: "file-1".parse().unwrap(),
+            target: Target::File(file_options("/x".as_ref(), format)),
+            fields: given,
+            after: None,
+        })
+    }
+
+    fn rendered(fields: &Fields, delivery: &Delivery) -> BTreeMap<String, String> {
+        fields.render(delivery).unwrap().into_iter().map(|(name, value)| (name, value.to_string())).collect()
+    }
+
+    #[test]
+    fn each_format_has_its_own_names() {
+        let tfvars = fields(Format::Tfvars { prefix: "lab_".into() }, None).unwrap();
+        let names = ["token_id", "token_secret", "token", "url"].map(|name| format!("lab_proxmox_api_{name}"));
+        assert_eq!(tfvars.names(), names);
+        let env = fields(Format::Env { prefix: "lab_".into() }, None).unwrap();
+        let names = ["TOKEN_ID", "TOKEN_SECRET", "TOKEN", "URL"].map(|name| format!("lab_PROXMOX_API_{name}"));
+        assert_eq!(env.names(), names);
+        let json = fields(Format::Json { at: vec![] }, None).unwrap();
+        assert_eq!(json.names(), Plain::ALL.map(Plain::name));
+        let values = rendered(&json, &delivery());
+        assert_eq!(values["token_name"], "terraform-20261122T030000Z");
+        assert_eq!(values["user"], "provisioner@pve");
+        assert_eq!(values["expires_at"], "2026-11-22T03:00:00Z");
+        let never = Delivery { expires_at: Expiry::Never, ..delivery() };
+        assert_eq!(rendered(&json, &never)["expires_at"], "");
+    }
+
+    #[test]
+    fn given_fields_replace_all_others() {
+        let given = [("id", "{{ token_id }}"), ("header", "PVEAPIToken={{api_token}}"), ("s", "{{-secret-}}")];
+        let fields = fields(Format::Env { prefix: "X_".into() }, Some(&given)).unwrap();
+        let values = rendered(&fields, &delivery());
+        assert_eq!(values.len(), 3);
+        assert_eq!(values["X_header"], format!("PVEAPIToken={FRESH}={SECRET}"));
+        assert_eq!(fields.name_of(Plain::TokenId), Some("X_id"));
+        assert_eq!(fields.name_of(Plain::Secret), Some("X_s"));
+        assert_eq!(fields.name_of(Plain::ApiToken), None);
+    }
+
+    #[test]
+    fn templates_are_tried_before_they_are_needed() {
+        let env = || Format::Env { prefix: String::new() };
+        let template = |text: &str| fields(Format::Template { template: text.into() }, None);
+        for text in ["{{ secrte }}", "{{ secret", "{% if expires_at %}{{ x }}{% endif %}", "{{ secret|no_filter }}"] {
+            assert!(matches!(template(text), Err(FormatError::Value(_))), "{text}");
+        }
+        assert!(fields(env(), Some(&[])).is_err());
+        assert!(fields(env(), Some(&[("a-b", "x")])).is_err());
+        assert!(fields(Format::Raw, Some(&[("a", "{{ secret }}")])).is_err());
+        let kept = template("{{ secret }}\n").unwrap();
+        assert_eq!(rendered(&kept, &delivery())["content"], format!("{SECRET}\n"));
+    }
+
+    #[test]
+    fn a_failing_template_quotes_no_value() {
+        let late =
+            fields(Format::Template { template: "{% if '714f' in secret %}{{ secret + 1 }}{% endif %}".into() }, None);
+        let Err(FormatError::Value(text)) = late.unwrap().render(&delivery()) else { panic!("it fails") };
+        assert!(!text.contains(SECRET) && text.contains("line 1"), "{text}");
+    }
+
+    #[test]
+    fn what_a_command_reads_is_json_in_order() {
+        let fields = Fields::plain();
+        let json = to_json(&fields.render(&delivery()).unwrap());
+        assert!(json.starts_with(b"{\"token_id\":"));
+        assert!(!format!("{:?}", delivery()).contains(SECRET));
+    }
+}

@@ -67,11 +67,14 @@ impl FileTarget {
         let place = self.locked_place()?;
         let failed = |error: ReplaceError| self.failed(Attempt::Write, &error);
         let current = place.read().map_err(failed)?;
-        let tried = sample(Expiry::Never)
-            .and_then(|delivery| self.fields.render(&delivery))
-            .and_then(|values| self.options.format.set(self.text(current.as_ref()).unwrap_or_default(), &values));
+        // Whose token it is, only the caller knows.
+        if self.held(current.as_ref())?.id.is_none() {
+            self.check_replaceable(current.as_ref())?;
+        }
+        let old = self.text(current.as_ref())?;
+        let values = sample(Expiry::Never).and_then(|delivery| self.fields.render(&delivery));
+        let tried = values.and_then(|values| self.options.format.set(old, &values));
         tried.map_err(|error| self.unwritable_format(&error))?;
-        self.text(current.as_ref())?;
         place.try_writing(current.as_ref(), self.look()?).map_err(failed)
     }
 
@@ -82,7 +85,8 @@ impl FileTarget {
 
     fn locked_place(&self) -> Result<Place, Fault> {
         let place = Place::find(&self.options.path).map_err(|error| self.no_way(Attempt::Write, &error))?;
-        let ready = place.lock().and_then(|()| place.remove_leftovers());
+        let owner = self.look()?.ownership.uid;
+        let ready = place.lock().and_then(|()| place.remove_leftovers(owner));
         ready.map_err(|error| self.failed(Attempt::Write, &error))?;
         Ok(place)
     }
@@ -102,22 +106,22 @@ impl FileTarget {
     /// The content as text; what is not text is not of any format we write.
     fn text<'a>(&self, current: Option<&'a Current>) -> Result<&'a str, Fault> {
         let bytes = current.map(|current| current.content.as_slice()).unwrap_or_default();
-        str::from_utf8(bytes).map_err(|_| self.foreign_or_malformed("it is not UTF-8 text"))
+        match str::from_utf8(bytes) {
+            Ok(text) => Ok(text),
+            // Nothing of it is kept.
+            Err(_) if self.options.format.owns_the_file() => Ok(""),
+            Err(_) => Err(self.malformed("it is not UTF-8 text")),
+        }
     }
 
     fn held(&self, current: Option<&Current>) -> Result<Held, Fault> {
         let Some(current) = current else { return Ok(Held::default()) };
-        let text = match str::from_utf8(&current.content) {
-            Ok(text) => text,
-            Err(_) if self.options.format.owns_the_file() => return Ok(Held::default()),
-            Err(_) => return Err(self.foreign_or_malformed("it is not UTF-8 text")),
-        };
+        let text = self.text(Some(current))?;
         let found = self.options.format.get(text, &self.fields.names()).map_err(|error| match error {
-            FormatError::Content(because) | FormatError::Value(because) => self.foreign_or_malformed(&because),
+            FormatError::Content(because) | FormatError::Value(because) => self.malformed(&because),
         })?;
-        Held::from_values(&self.fields, &found).map_err(|_| {
-            self.foreign_or_malformed("its fields name different tokens, so somebody changed only some of them")
-        })
+        Held::from_values(&self.fields, &found)
+            .map_err(|_| self.malformed("its fields name different tokens, so somebody changed only some of them"))
     }
 
     fn check_expected(
@@ -131,21 +135,29 @@ impl FileTarget {
         if is_there {
             return Ok(());
         }
-        let has_content = current.is_some_and(|current| !current.content.trim_ascii().is_empty());
         let is_ours = held.id.as_ref().is_some_and(|id| are_of_one_job(id, &delivery.id));
-        if self.options.format.owns_the_file() && !self.options.overwrite && has_content && !is_ours {
-            return Err(Fault::lasting(
-                FaultCode::DestinationForeign,
-                self.what(Attempt::Write),
-                "it holds something that is not a token of this job, and the format owns the whole file",
-                "move it away, give another `path`, or say `overwrite = true`",
-            ));
+        if !is_ours {
+            self.check_replaceable(current)?;
         }
         match expected {
             Expected::Anything => Ok(()),
             Expected::Holding(id) if *id == held.id => Ok(()),
             Expected::Holding(id) => Err(self.conflict(id.as_ref(), held.id.as_ref())),
         }
+    }
+
+    /// Whether a file that holds no token of this job may be replaced.
+    fn check_replaceable(&self, current: Option<&Current>) -> Result<(), Fault> {
+        let has_content = current.is_some_and(|current| !current.content.trim_ascii().is_empty());
+        if !self.options.format.owns_the_file() || self.options.overwrite || !has_content {
+            return Ok(());
+        }
+        Err(Fault::lasting(
+            FaultCode::DestinationForeign,
+            self.what(Attempt::Write),
+            "it holds something that is not a token of this job, and the format owns the whole file",
+            "move it away, give another `path`, or say `overwrite = true`",
+        ))
     }
 
     fn conflict(&self, before: Option<&TokenId>, now: Option<&TokenId>) -> Fault {
@@ -166,7 +178,7 @@ impl FileTarget {
         format!("could not {verb} {}", self.options.path.display())
     }
 
-    fn foreign_or_malformed(&self, because: &str) -> Fault {
+    fn malformed(&self, because: &str) -> Fault {
         Fault::lasting(
             FaultCode::DestinationMalformed,
             format!("could not understand {}", self.options.path.display()),
@@ -177,7 +189,7 @@ impl FileTarget {
 
     fn unwritable_format(&self, error: &FormatError) -> Fault {
         match error {
-            FormatError::Content(because) => self.foreign_or_malformed(because),
+            FormatError::Content(because) => self.malformed(because),
             FormatError::Value(because) => Fault::lasting(
                 FaultCode::DestinationUnwritable,
                 self.what(Attempt::Write),
@@ -384,6 +396,8 @@ mod tests {
         let (_folder, path) = home();
         let same_id = Delivery { id: delivery().id, ..stale() };
         publish(&env(&path), &same_id, &Expected::Anything).unwrap();
+        let result = publish(&env(&path), &delivery(), &holding(STALE));
+        refused(result, FaultCode::DestinationConflict, Severity::Passing);
         publish(&env(&path), &delivery(), &holding(FRESH)).unwrap();
         assert_eq!(env(&path).read().unwrap().secret, Some(delivery().secret));
     }
@@ -401,10 +415,13 @@ mod tests {
                 let result = publish(&target, &delivery(), &Expected::Holding(held));
                 refused(result, FaultCode::DestinationForeign, Severity::Lasting);
                 assert_eq!(fs::read(&path).unwrap(), content);
-                if std::str::from_utf8(content).is_ok() {
-                    target.options.overwrite = true;
-                    publish(&target, &delivery(), &Expected::Anything).unwrap();
+                if !content.starts_with(b"root") && !content.starts_with(b"prov") {
+                    refused(target.check_writable(), FaultCode::DestinationForeign, Severity::Lasting);
                 }
+                target.options.overwrite = true;
+                target.check_writable().unwrap();
+                publish(&target, &delivery(), &Expected::Anything).unwrap();
+                assert_eq!(target.read().unwrap().secret, Some(delivery().secret));
             }
         }
         for empty in ["", " \n"] {
@@ -454,7 +471,9 @@ mod tests {
         let others = [".file.rotated-short", ".other.rotated-0123456789abcdef0123456789abcdef", "file~"];
         let make = || {
             fs::write(folder.path().join(&leftover), SECRET).unwrap();
-            others.iter().for_each(|name| fs::write(folder.path().join(name), "x").unwrap());
+            for name in others {
+                fs::write(folder.path().join(name), "x").unwrap();
+            }
             symlink("/nowhere", folder.path().join(format!(".file.rotated-{}", "f".repeat(32)))).unwrap();
         };
         make();
@@ -501,6 +520,18 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_becomes_a_pipe_is_not_waited_for() {
+        let (_folder, path) = home();
+        let place = super::Place::find(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let (done, result) = std::sync::mpsc::channel();
+        std::thread::spawn(move || done.send(place.read().map(|_| ())));
+        let result = result.recv_timeout(std::time::Duration::from_secs(20)).expect("it does not wait");
+        assert!(matches!(result, Err(super::ReplaceError::NotAFile)));
+    }
+
+    #[test]
     fn a_missing_file_holds_nothing_and_a_missing_folder_is_a_fault() {
         let (folder, _) = home();
         assert_eq!(env(&folder.path().join("new")).read().unwrap(), Held::default());
@@ -532,6 +563,24 @@ mod tests {
         target.options.mode = 0o604;
         publish(&target, &delivery(), &Expected::Anything).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o604);
+    }
+
+    #[test]
+    fn owner_and_group_are_kept_or_given() {
+        let (_folder, path) = home();
+        // Without root's rights a file can only be given to oneself.
+        let own = fs::metadata(&path).unwrap();
+        let (uid, gid) = if own.uid() == 0 { (12_345, 12_346) } else { (own.uid(), own.gid()) };
+        std::os::unix::fs::chown(&path, Some(uid), Some(gid)).unwrap();
+        publish(&env(&path), &delivery(), &Expected::Anything).unwrap();
+        let kept = fs::metadata(&path).unwrap();
+        assert_eq!((kept.uid(), kept.gid(), kept.mode() & 0o7777), (uid, gid, 0o600));
+        let mut target = env(&path);
+        target.options.owner = Some(own.uid().to_string());
+        target.options.group = Some(own.gid().to_string());
+        publish(&target, &delivery(), &Expected::Anything).unwrap();
+        let given = fs::metadata(&path).unwrap();
+        assert_eq!((given.uid(), given.gid()), (own.uid(), own.gid()));
     }
 
     #[test]

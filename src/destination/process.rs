@@ -194,9 +194,13 @@ mod tests {
 
     /// Ends only when every process that has the pipe open is dead.
     fn until_all_are_dead(mut pipe: BufReader<File>) -> String {
-        let mut rest = String::new();
-        pipe.read_to_string(&mut rest).unwrap();
-        rest
+        let (done, result) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let mut rest = String::new();
+            pipe.read_to_string(&mut rest).unwrap();
+            done.send(rest).unwrap();
+        });
+        result.recv_timeout(Duration::from_secs(20)).expect("somebody lives on")
     }
 
     /// Two processes that hold the pipe open and mind no signal that can be minded.

@@ -52,7 +52,7 @@ pub(super) enum ReplaceError {
     Locked,
     #[error("somebody else changed it meanwhile")]
     Changed,
-    #[error("{who} it belongs to ({number}) would lose it, and we may not give it to them: {errno}")]
+    #[error("the {who} it has now ({number}) would lose it, since we may not give it to them: {errno}")]
     WouldLose { who: &'static str, number: u32, errno: Errno },
     #[error("we may not give it to the {who} that the config names ({number}): {errno}")]
     MayNotGive { who: &'static str, number: u32, errno: Errno },
@@ -162,8 +162,11 @@ impl Place {
         Aside::create(self)?.dress(current, look)
     }
 
-    /// Removes what crashed writes of this file left. Call it under the lock.
-    pub(super) fn remove_leftovers(&self) -> Result<(), ReplaceError> {
+    /// Removes what crashed writes of this file left: by name, and by an owner that a write gives. Call it under the
+    /// lock.
+    pub(super) fn remove_leftovers(&self, owner: Option<u32>) -> Result<(), ReplaceError> {
+        let kept = statat(&self.folder, &self.name, AtFlags::SYMLINK_NOFOLLOW).ok().map(|stat| stat.st_uid);
+        let owners = [Some(geteuid().as_raw()), owner, kept];
         let prefix = aside_prefix(&self.name);
         let mut found = Vec::new();
         for entry in Dir::read_from(&self.folder)?.take(ENTRIES_MAX) {
@@ -177,8 +180,7 @@ impl Place {
         for name in found {
             let stat = statat(&self.folder, &name, AtFlags::SYMLINK_NOFOLLOW)?;
             let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
-            // Also one that was already given to the file's owner.
-            if is_file && stat.st_nlink == 1 {
+            if is_file && owners.contains(&Some(stat.st_uid)) {
                 unlinkat(&self.folder, &name, AtFlags::empty())?;
             }
         }
@@ -219,40 +221,25 @@ impl<'a> Aside<'a> {
         Ok(Self { place, name, file, is_moved: false })
     }
 
-    /// Gives it owner, group and mode, in this order: the mode may let others in only when they are the right ones.
+    /// Gives it group, mode and owner. The file is still empty, and the owner comes last because who has given a file
+    /// away may not change its mode any more (with `CAP_CHOWN` alone).
     fn dress(&self, current: Option<&Current>, look: Look) -> Result<(), ReplaceError> {
-        self.give_group(current, look)?;
-        self.give_owner(current, look)?;
-        Ok(fchmod(&self.file, Mode::from_raw_mode(look.mode))?)
-    }
-
-    fn give_owner(&self, current: Option<&Current>, look: Look) -> Result<(), ReplaceError> {
-        let own = geteuid().as_raw();
-        let Some(uid) = look.ownership.uid.or(current.map(|old| old.stat.st_uid)).filter(|uid| *uid != own) else {
-            return Ok(());
-        };
-        let who = "owner";
-        match (fchown(self.file.as_fd(), Some(Uid::from_raw(uid)), None), look.ownership.uid) {
-            (Ok(()), _) => Ok(()),
-            (Err(errno), Some(number)) => Err(ReplaceError::MayNotGive { who, number, errno }),
+        let born = fstat(&self.file)?;
+        let wanted = look.ownership;
+        if let Some(gid) = wanted.gid.or(current.map(|old| old.stat.st_gid)).filter(|gid| *gid != born.st_gid) {
+            let outcome = fchown(self.file.as_fd(), None, Some(Gid::from_raw(gid)));
+            // Nobody loses what the mode gives to nobody.
+            let is_harmless = look.mode & 0o070 == 0 || gid == getegid().as_raw();
+            given("group", gid, Wish::of(wanted.gid, is_harmless), outcome)?;
+        }
+        fchmod(&self.file, Mode::from_raw_mode(look.mode))?;
+        if let Some(uid) = wanted.uid.or(current.map(|old| old.stat.st_uid)).filter(|uid| *uid != born.st_uid) {
+            let outcome = fchown(self.file.as_fd(), Some(Uid::from_raw(uid)), None);
             // Root reads it anyway, and a group in the config says who shall.
-            (Err(_), None) if uid == 0 || look.ownership.gid.is_some() => Ok(()),
-            (Err(errno), None) => Err(ReplaceError::WouldLose { who: "the owner", number: uid, errno }),
+            let is_harmless = uid == 0 || wanted.gid.is_some();
+            given("owner", uid, Wish::of(wanted.uid, is_harmless), outcome)?;
         }
-    }
-
-    fn give_group(&self, current: Option<&Current>, look: Look) -> Result<(), ReplaceError> {
-        let now = fstat(&self.file)?.st_gid;
-        let Some(gid) = look.ownership.gid.or(current.map(|old| old.stat.st_gid)).filter(|gid| *gid != now) else {
-            return Ok(());
-        };
-        let gets_nothing = look.mode & 0o070 == 0;
-        match (fchown(self.file.as_fd(), None, Some(Gid::from_raw(gid))), look.ownership.gid) {
-            (Ok(()), _) => Ok(()),
-            (Err(errno), Some(number)) => Err(ReplaceError::MayNotGive { who: "group", number, errno }),
-            (Err(_), None) if gets_nothing || gid == getegid().as_raw() => Ok(()),
-            (Err(errno), None) => Err(ReplaceError::WouldLose { who: "the group", number: gid, errno }),
-        }
+        Ok(())
     }
 
     fn move_in(&mut self, replaces: bool) -> Result<(), ReplaceError> {
@@ -278,10 +265,56 @@ impl<'a> Aside<'a> {
     }
 }
 
+/// How much it matters that a file gets an owner or group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wish {
+    /// The config says so.
+    Asked,
+    /// The old file has it, and would be lost to somebody without it.
+    Needed,
+    /// The old file has it.
+    Nice,
+}
+
+impl Wish {
+    fn of(asked: Option<u32>, is_harmless: bool) -> Self {
+        match asked {
+            Some(_) => Self::Asked,
+            None if is_harmless => Self::Nice,
+            None => Self::Needed,
+        }
+    }
+}
+
+/// What follows from a try to give the file away.
+fn given(who: &'static str, number: u32, wish: Wish, outcome: Result<(), Errno>) -> Result<(), ReplaceError> {
+    match (outcome, wish) {
+        (Ok(()), _) | (Err(_), Wish::Nice) => Ok(()),
+        (Err(errno), Wish::Asked) => Err(ReplaceError::MayNotGive { who, number, errno }),
+        (Err(errno), Wish::Needed) => Err(ReplaceError::WouldLose { who, number, errno }),
+    }
+}
+
 impl Drop for Aside<'_> {
     fn drop(&mut self) {
         if !self.is_moved {
             let _ = unlinkat(&self.place.folder, &self.name, AtFlags::empty());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::{ReplaceError, Wish, given};
+
+    #[test]
+    fn nobody_loses_a_file_in_silence() {
+        let denied = || Err(Errno::PERM);
+        assert!(matches!(given("owner", 5, Wish::of(Some(5), true), denied()), Err(ReplaceError::MayNotGive { .. })));
+        assert!(matches!(given("owner", 5, Wish::of(None, false), denied()), Err(ReplaceError::WouldLose { .. })));
+        assert!(given("owner", 5, Wish::of(None, true), denied()).is_ok());
+        assert!(given("owner", 5, Wish::of(Some(5), false), Ok(())).is_ok());
     }
 }

@@ -294,6 +294,13 @@ fn toml_keeps_order_and_comments() {
         "[prod]\nx = 0x10\n",
         "[prod]\nx = 0x10\n\n[prod.lab]\ntoken_id = \"ci@pve!deploy\"\nsecret = \"714ffbfd\"\n",
     );
+    check(
+        &toml(""),
+        "token_id = '1'\r\nsecret = '''x\\r\\ny'''\r\n[a]\r\n",
+        "token_id = \"ci@pve!deploy\"\r\nsecret = \"714ffbfd\"\r\n[a]\r\n",
+    );
+    refuse(&toml(""), "a = 1\r\nb = 'hunter2'\n", "writing");
+    refuse(&toml(""), "\u{feff}a = 'hunter2'\n", "writing");
     refuse(&toml("x"), "[[x]]\ny = 'hunter2'\n", "not a table");
     refuse(&toml("a"), "a = 'hunter2'\n", "not a table");
     refuse(&toml(""), "[secret]\nx = 'hunter2'\n", "is a table");
@@ -321,6 +328,12 @@ fn the_default_env_values_are_bare_so_that_docker_reads_them_too() {
     let values = pairs(&[("T", "ci@pve!deploy=714ffbfd-7f27-4a0b-8d43-5c2f4e0c6a11"), ("U", "https://[fe80::1]:8006")]);
     let text = env().set("", &values).unwrap();
     assert_eq!(*text, "T=ci@pve!deploy=714ffbfd-7f27-4a0b-8d43-5c2f4e0c6a11\nU='https://[fe80::1]:8006'\n");
+}
+
+#[test]
+fn terraform_sees_no_interpolation_in_a_value() {
+    let text = tfvars().set("", &pairs(&[("a", "${x} %{if} $x $${ \\ \"\n\u{7}")])).unwrap();
+    assert_eq!(*text, "a = \"$${x} %%{if} $x $$${ \\\\ \\\"\\n\\u0007\"\n");
 }
 
 #[test]
@@ -359,6 +372,13 @@ fn file(pieces: &'static [&'static str]) -> impl Strategy<Value = String> {
         9 => prop::collection::vec(prop::sample::select(pieces), 0..8).prop_map(|pieces| pieces.concat()),
         1 => any::<String>(),
     ]
+}
+
+/// What is valid before stays so, whatever the values are.
+fn takes_any_value(values: &Values) {
+    for format in [tfvars(), json(""), json("a.b"), yaml(""), yaml("a.b"), toml(""), toml("a.b")] {
+        found(&format, &format.set("", values).unwrap(), values);
+    }
 }
 
 fn found(format: &Format, text: &str, values: &Values) {
@@ -426,6 +446,11 @@ proptest! {
         if let Ok(new) = yaml("b.c").set(&old, &values) {
             found(&yaml("b.c"), &new, &values);
         }
+    }
+
+    #[test]
+    fn documents_take_any_value(values in two_values()) {
+        takes_any_value(&values);
     }
 
     #[test]

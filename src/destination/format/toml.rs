@@ -7,7 +7,11 @@ use super::{FormatError, Found, Values, line_of};
 
 pub(super) fn set(text: &str, at: &[String], values: &Values) -> Result<Zeroizing<String>, FormatError> {
     let mut document = parse(text)?;
-    if document.to_string() != text {
+    // The editor knows one kind of line end; a file that has only the other kind keeps it.
+    let has_carriage_returns = text.contains("\r\n");
+    let plain = Zeroizing::new(text.replace("\r\n", "\n"));
+    let is_mixed = has_carriage_returns && plain.replace('\n', "\r\n") != text;
+    if document.to_string() != *plain || is_mixed {
         // The editor would change what is not ours (a byte order mark, for one): rather not touch the file.
         return Err(FormatError::Content("its writing cannot be kept exactly; save it as plain UTF-8 TOML".into()));
     }
@@ -15,7 +19,8 @@ pub(super) fn set(text: &str, at: &[String], values: &Values) -> Result<Zeroizin
     for (name, value) in values {
         set_one(table, name, value)?;
     }
-    Ok(Zeroizing::new(document.to_string()))
+    let new = Zeroizing::new(document.to_string());
+    Ok(if has_carriage_returns { Zeroizing::new(new.replace('\n', "\r\n")) } else { new })
 }
 
 pub(super) fn get(text: &str, at: &[String], names: &[&str]) -> Result<Found, FormatError> {
