@@ -70,7 +70,7 @@ pub enum JournalError {
         /// What was found.
         because: String,
     },
-    /// SQLite reports any other error.
+    /// `SQLite` reports any other error.
     #[error("cannot {doing} {path}: {source}", path = path.display())]
     Sqlite {
         /// What was attempted.
@@ -99,7 +99,7 @@ fn holder(pid: Option<u32>) -> String {
 }
 
 impl JournalError {
-    /// Sorts an error of SQLite's by what an operator has to do about it.
+    /// Sorts an error of `SQLite`'s by what an operator has to do about it.
     pub(super) fn sqlite(doing: &'static str, path: &std::path::Path, source: rusqlite::Error) -> Self {
         let path = path.to_owned();
         match source.sqlite_error_code() {

@@ -1,4 +1,4 @@
-//! Remembers events for good: one SQLite file in the state folder, one process, one thread that writes.
+//! Remembers events for good: one `SQLite` file in the state folder, one process, one thread that writes.
 //!
 //! ```text
 //! append ──> queue ──> the writer's thread ──> journal.db   (what waits together is committed together)
@@ -55,7 +55,7 @@ impl SqliteJournal {
         let folder = Folder::claim(state_dir)?;
         let connection = schema::open(&folder)?;
         let path = folder.file(schema::FILE);
-        let writer = Writer::start(connection, path.clone())?;
+        let writer = Writer::start(connection, &path)?;
         Ok(Self { writer, path, _folder: folder })
     }
 
@@ -251,7 +251,7 @@ mod tests {
             let copied = open(copy.path());
             let rows = rows(&copied, &key);
             assert_eq!(rows, events[..rows.len()], "cut at {cut}");
-            assert!(rows.len() % 3 == 0 || rows.len() == events.len(), "cut at {cut}: {} rows", rows.len());
+            assert!(rows.len().is_multiple_of(3) || rows.len() == events.len(), "cut at {cut}: {} rows", rows.len());
             copied.append(&key, &[well(1_000_000)]).await.expect("goes on");
             seen.insert(rows.len());
         }

@@ -13,11 +13,11 @@ use super::folder::{Folder, files};
 
 /// The journal's name in the state folder.
 pub(super) const FILE: &str = "journal.db";
-/// SQLite's write-ahead log beside it: as much a part of the journal as the file itself.
+/// `SQLite`'s write-ahead log beside it: as much a part of the journal as the file itself.
 const WAL_FILE: &str = "journal.db-wal";
 /// Where a new journal is made before it gets its name.
 const NEW_FILE: &str = "journal.db.new";
-/// `rotd`: what `file` and SQLite's header say whose it is.
+/// `rotd`: what `file` and `SQLite`'s header say whose it is.
 const APPLICATION_ID: i64 = 0x726f_7464;
 const SCHEMA: &str = include_str!("schema.sql");
 /// What leads from version 1 to 2, from 2 to 3, and so on. Whatever changes the tables, the views, or what may stand in

@@ -1,7 +1,7 @@
 //! The one thread that writes. Appends that wait at the same time share a transaction, because a commit costs the same
 //! for one event or a hundred: what it waits for is the disk.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
@@ -42,13 +42,13 @@ struct Append {
 
 impl Writer {
     /// Starts the thread, which owns `connection` to the file at `path`.
-    pub(super) fn start(connection: Connection, path: PathBuf) -> Result<Self, JournalError> {
+    pub(super) fn start(connection: Connection, path: &Path) -> Result<Self, JournalError> {
         let (queue, orders) = mpsc::channel(QUEUE_MAX);
         let commits = Arc::new(AtomicU64::new(0));
-        let last = last_row(&connection).map_err(|source| JournalError::sqlite("read", &path, source))?;
-        let scribe = Scribe { connection, last, path: path.clone(), commits: Arc::clone(&commits) };
+        let last = last_row(&connection).map_err(|source| JournalError::sqlite("read", path, source))?;
+        let scribe = Scribe { connection, last, path: path.to_owned(), commits: Arc::clone(&commits) };
         let thread = thread::Builder::new().name("journal".to_owned()).spawn(move || scribe.run(orders));
-        let thread = thread.map_err(|source| files("start the thread that writes", &path, source))?;
+        let thread = thread.map_err(|source| files("start the thread that writes", path, source))?;
         Ok(Self { queue: Some(queue), thread: Some(thread), commits })
     }
 
@@ -133,7 +133,7 @@ impl Scribe {
 
     fn answer(&self, append: Append, result: &Result<(), Refusal>) {
         let fault = |refusal: &Refusal| refusal.fault(&self.path.display().to_string(), &append.key);
-        let result = result.as_ref().map(|()| ()).map_err(fault);
+        let result = result.as_ref().copied().map_err(fault);
         // Nobody listens when the rotation was cut off; the record stands all the same.
         let _ = append.answer.send(result);
     }
