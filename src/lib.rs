@@ -9,6 +9,7 @@ pub mod reference;
 pub mod rotation;
 
 pub mod destination;
+pub mod journal;
 pub mod proxmox;
 
 pub mod config;

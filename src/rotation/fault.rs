@@ -116,6 +116,8 @@ fault_codes! {
     CredentialUnreadable = "credential_unreadable",
     /// The journal cannot be written.
     JournalUnwritable = "journal_unwritable",
+    /// The journal cannot be read: it is damaged, foreign, or of a newer version.
+    JournalUnreadable = "journal_unreadable",
     /// The program has a bug: an event did not fit its phase, an invariant was broken.
     Internal = "internal",
 }
