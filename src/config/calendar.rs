@@ -14,22 +14,21 @@ pub(super) struct Told;
 
 type ScheduleKey = (String, Tz, Span, Option<String>);
 
-#[derive(Default)]
-pub(super) struct Calendars {
+pub(super) struct Calendars<'f> {
+    findings: &'f Findings,
     windows: HashMap<(String, Tz), Result<Window, ScheduleError>>,
     schedules: HashMap<ScheduleKey, Result<Schedule, ScheduleError>>,
 }
 
-impl Calendars {
-    pub(super) fn window(
-        &mut self,
-        line: Option<&Located<String>>,
-        zone: Tz,
-        findings: &Findings,
-    ) -> Result<Option<Window>, Told> {
+impl<'f> Calendars<'f> {
+    pub(super) fn new(findings: &'f Findings) -> Self {
+        Self { findings, windows: HashMap::new(), schedules: HashMap::new() }
+    }
+
+    pub(super) fn window(&mut self, line: Option<&Located<String>>, zone: Tz) -> Result<Option<Window>, Told> {
         let Some(line) = line else { return Ok(None) };
         let parsed = self.windows.entry((line.value.clone(), zone)).or_insert_with(|| Window::parse(&line.value, zone));
-        told(parsed, line, findings).map(Some)
+        told(parsed, line, self.findings).map(Some)
     }
 
     pub(super) fn schedule(
@@ -38,12 +37,11 @@ impl Calendars {
         zone: Tz,
         jitter: Span,
         window: Option<&Window>,
-        findings: &Findings,
     ) -> Result<Option<Schedule>, Told> {
         let Some(line) = line.filter(|line| line.value.trim() != "manual") else { return Ok(None) };
         let key = (line.value.clone(), zone, jitter, window.map(ToString::to_string));
         let parsed = self.schedules.entry(key).or_insert_with(|| Schedule::parse(&line.value, zone, jitter, window));
-        told(parsed, line, findings).map(Some)
+        told(parsed, line, self.findings).map(Some)
     }
 }
 

@@ -74,14 +74,12 @@ pub(super) fn read(main: &Section<'_>, hostname: &str) -> Option<DaemonSettings>
 }
 
 fn host_instance(section: &Section<'_>, hostname: &str) -> Option<Instance> {
-    match hostname.parse() {
-        Ok(instance) => Some(instance),
-        Err(_) => {
-            let what = "the host's name cannot serve as `instance`";
-            section.findings().add(&section.place(), what, "write `instance = \"ops1\"` in [daemon]");
-            None
-        }
+    let instance = hostname.parse().ok();
+    if instance.is_none() {
+        let what = "the host's name cannot serve as `instance`";
+        section.findings().add(&section.place(), what, "write `instance = \"ops1\"` in [daemon]");
     }
+    instance
 }
 
 fn path(section: &Section<'_>, key: &'static str, default: &str) -> Option<PathBuf> {

@@ -1,6 +1,6 @@
 //! `[[job.NAME.destination]]`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::argv::{after, argv};
 use super::format;
@@ -46,12 +46,12 @@ pub(super) fn read_all(job: &Section<'_>, labels: Option<&Labels>) -> Option<Vec
         return None;
     }
     let mut ordinals = BTreeMap::new();
-    let mut named: BTreeMap<DestinationName, ()> = BTreeMap::new();
+    let mut names = BTreeSet::new();
     let mut read = Vec::new();
     for section in list.value {
         let (findings, place) = (section.findings(), section.place());
         let Some((options, name_place)) = read_one(section, labels, &mut ordinals) else { continue };
-        if named.insert(options.name.clone(), ()).is_some() {
+        if !names.insert(options.name.clone()) {
             let what = format!("this job has two destinations named `{}`", options.name);
             findings.add(name_place.as_ref().unwrap_or(&place), what, "give each its own `name`");
         }

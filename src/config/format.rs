@@ -136,7 +136,7 @@ pub(super) fn fields(section: &Section<'_>, format: Option<&Format>) -> Result<O
         None => None,
         Some((DeValue::Table(table), place)) => Some(entries(section, table, &place, format)?),
         Some((other, place)) => {
-            section.wrong_type::<()>(&place, "a table of names and templates", other).unwrap_or_default();
+            section.say_wrong_type(&place, "a table of names and templates", other);
             return Err(());
         }
     };
@@ -184,7 +184,8 @@ fn entries(
             good = false;
         }
         let DeValue::String(template) = value.get_ref() else {
-            good = section.wrong_type(&at(value.span()), "templates in quotes", value.get_ref()).unwrap_or(false);
+            section.say_wrong_type(&at(value.span()), "templates in quotes", value.get_ref());
+            good = false;
             continue;
         };
         let template = Located { value: template.to_string(), place: at(value.span()) };

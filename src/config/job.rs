@@ -42,7 +42,7 @@ pub(super) struct Context<'c> {
     pub(super) defaults: &'c JobKeys,
     /// Every remote by name; none where it was written but is wrong, which was said already.
     pub(super) remotes: &'c BTreeMap<RemoteName, Option<RemoteOptions>>,
-    pub(super) calendars: &'c mut Calendars,
+    pub(super) calendars: Calendars<'c>,
     pub(super) findings: &'c Findings,
 }
 
@@ -177,11 +177,11 @@ fn contradictions(own: &JobKeys, findings: &Findings) {
 fn times(keys: &JobKeys, context: &mut Context<'_>) -> Option<Times> {
     let findings = context.findings;
     let zone = keys.timezone.as_ref().map_or(Tz::UTC, |zone| zone.value);
-    let window = context.calendars.window(keys.window.as_ref(), zone, findings);
-    let retire_window = context.calendars.window(keys.retire_window.as_ref(), zone, findings);
+    let window = context.calendars.window(keys.window.as_ref(), zone);
+    let retire_window = context.calendars.window(keys.retire_window.as_ref(), zone);
     let jitter = keys.jitter.as_ref().map_or(Span::ZERO, |jitter| jitter.value);
     let schedule = match &window {
-        Ok(window) => context.calendars.schedule(keys.schedule.as_ref(), zone, jitter, window.as_ref(), findings),
+        Ok(window) => context.calendars.schedule(keys.schedule.as_ref(), zone, jitter, window.as_ref()),
         Err(_) => Err(super::calendar::Told),
     };
     let grace = keys.grace.as_ref().map_or(GRACE_DEFAULT, |grace| grace.value);

@@ -112,7 +112,7 @@ fn may_be_secret(text: &str, behind: &str) -> bool {
     let reference = ["file:/", "credential:", "env:"].iter().any(|scheme| text.starts_with(scheme));
     let key =
         KEYS.contains(&text) && (behind.trim_start().starts_with(['=', '.']) || text == "true" || text == "false");
-    !reference && !key && text.chars().any(|c| c.is_alphanumeric())
+    !reference && !key && text.chars().any(char::is_alphanumeric)
 }
 
 /// Whether `text` looks like a secret wherever it stands: it holds a UUID, or an address with a login in it.

@@ -204,8 +204,7 @@ fn jobs(
     remotes: &BTreeMap<RemoteName, Option<RemoteOptions>>,
     findings: &Findings,
 ) -> Vec<job::PlacedJob> {
-    let mut calendars = Calendars::default();
-    let mut context = job::Context { defaults, remotes, calendars: &mut calendars, findings };
+    let mut context = job::Context { defaults, remotes, calendars: Calendars::new(findings), findings };
     let mut jobs = Vec::new();
     let mut places: BTreeMap<JobName, Place> = BTreeMap::new();
     for root in roots {

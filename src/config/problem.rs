@@ -48,8 +48,8 @@ pub struct LinePlace {
 
 impl Problems {
     /// Each of them, in order; there is at least one.
-    pub fn iter(&self) -> std::slice::Iter<'_, Problem> {
-        self.0.iter()
+    pub fn all(&self) -> &[Problem] {
+        &self.0
     }
 
     /// For a config that was refused without a reason, which would be a mistake of ours.
@@ -79,12 +79,12 @@ impl Problems {
             out.push_str(&renderer.render(&[problem.group()]));
             out.push_str("\n\n");
         }
-        match self.0.len() {
-            1 => out.push_str("1 problem"),
-            n if n > PROBLEMS_SHOWN_MAX => out.push_str(&format!("{n} problems, the first {PROBLEMS_SHOWN_MAX} shown")),
-            n => out.push_str(&format!("{n} problems")),
-        }
-        out
+        let count = match self.0.len() {
+            1 => "1 problem".to_owned(),
+            n if n > PROBLEMS_SHOWN_MAX => format!("{n} problems, the first {PROBLEMS_SHOWN_MAX} shown"),
+            n => format!("{n} problems"),
+        };
+        out + &count
     }
 }
 

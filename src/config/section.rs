@@ -63,10 +63,8 @@ impl<'t> Section<'t> {
     /// A text.
     pub(super) fn text(&self, key: &'static str) -> Option<Located<String>> {
         let (value, place) = self.raw(key)?;
-        match value {
-            DeValue::String(text) => Some(Located { value: text.to_string(), place }),
-            other => self.wrong_type(&place, "a text in quotes", other),
-        }
+        let Some(text) = value.as_str() else { return self.wrong_type(&place, "a text in quotes", value) };
+        Some(Located { value: text.to_owned(), place })
     }
 
     /// A text that means a `T`.
@@ -102,10 +100,8 @@ impl<'t> Section<'t> {
     /// `true` or `false`.
     pub(super) fn boolean(&self, key: &'static str) -> Option<Located<bool>> {
         let (value, place) = self.raw(key)?;
-        match value {
-            DeValue::Boolean(value) => Some(Located { value: *value, place }),
-            other => self.wrong_type(&place, "true or false", other),
-        }
+        let Some(value) = value.as_bool() else { return self.wrong_type(&place, "true or false", value) };
+        Some(Located { value, place })
     }
 
     /// A whole number from `range`.
@@ -133,9 +129,9 @@ impl<'t> Section<'t> {
         let mut texts = Vec::new();
         for item in list.iter().take(self.list_bound(&place, list.len())) {
             let place = Place { span: item.span(), ..place.clone() };
-            match item.get_ref() {
-                DeValue::String(text) => texts.push(Located { value: text.to_string(), place }),
-                other => self.wrong_type::<()>(&place, "a list of texts", other).unwrap_or_default(),
+            match item.get_ref().as_str() {
+                Some(text) => texts.push(Located { value: text.to_owned(), place }),
+                None => self.say_wrong_type(&place, "a list of texts", item.get_ref()),
             }
         }
         (texts.len() == list.len()).then_some(Located { value: texts, place })
@@ -144,10 +140,8 @@ impl<'t> Section<'t> {
     /// A table below this one.
     pub(super) fn section(&self, key: &'static str, noun: &'static str) -> Option<Section<'t>> {
         let (value, place) = self.raw(key)?;
-        match value {
-            DeValue::Table(table) => Some(self.below(table, place.span, place_path(&self.path, key), noun)),
-            other => self.wrong_type(&place, "a table", other),
-        }
+        let Some(table) = value.as_table() else { return self.wrong_type(&place, "a table", value) };
+        Some(self.below(table, place.span, place_path(&self.path, key), noun))
     }
 
     /// Tables in a list: `[[job.ci.destination]]`. Their key paths are counted from 1.
@@ -159,11 +153,11 @@ impl<'t> Section<'t> {
         let mut sections = Vec::new();
         for (index, item) in list.iter().take(self.list_bound(&place, list.len())).enumerate() {
             let path = format!("{}[{}]", place_path(&self.path, key), index + 1);
-            match item.get_ref() {
-                DeValue::Table(table) => sections.push(self.below(table, item.span(), path, noun)),
-                other => {
+            match item.get_ref().as_table() {
+                Some(table) => sections.push(self.below(table, item.span(), path, noun)),
+                None => {
                     let place = Place { span: item.span(), ..place.clone() };
-                    self.wrong_type::<()>(&place, "a list of tables", other).unwrap_or_default();
+                    self.say_wrong_type(&place, "a list of tables", item.get_ref());
                 }
             }
         }
@@ -174,7 +168,7 @@ impl<'t> Section<'t> {
     pub(super) fn named(&self, key: &'static str, noun: &'static str) -> Vec<(Located<String>, Section<'t>)> {
         let Some((value, place)) = self.raw(key) else { return Vec::new() };
         let DeValue::Table(table) = value else {
-            self.wrong_type::<()>(&place, "tables with names", value).unwrap_or_default();
+            self.say_wrong_type(&place, "tables with names", value);
             return Vec::new();
         };
         let mut entries: Vec<_> = table.iter().collect();
@@ -183,14 +177,12 @@ impl<'t> Section<'t> {
         for (name, value) in entries {
             let path = format!("{key}.{}", clean(name.get_ref()));
             let place = Place { file: self.file, span: name.span(), section: Rc::from(path.as_str()), key: "" };
-            match value.get_ref() {
-                DeValue::Table(table) => {
-                    let mut section = self.below(table, name.span(), path, noun);
-                    section.span = name.span();
-                    named.push((Located { value: name.get_ref().to_string(), place }, section));
-                }
-                other => self.wrong_type::<()>(&place, "a table", other).unwrap_or_default(),
-            }
+            let Some(table) = value.get_ref().as_table() else {
+                self.say_wrong_type(&place, "a table", value.get_ref());
+                continue;
+            };
+            let section = self.below(table, name.span(), path, noun);
+            named.push((Located { value: name.get_ref().to_string(), place }, section));
         }
         named
     }
@@ -260,7 +252,7 @@ impl<'t> Section<'t> {
     }
 
     /// Says that a value is not of the wanted type.
-    pub(super) fn wrong_type<T>(&self, place: &Place, wanted: &str, found: &DeValue<'_>) -> Option<T> {
+    pub(super) fn say_wrong_type(&self, place: &Place, wanted: &str, found: &DeValue<'_>) {
         let found = match found {
             DeValue::String(_) => "a text",
             DeValue::Integer(_) => "a whole number",
@@ -272,6 +264,10 @@ impl<'t> Section<'t> {
         };
         let what = format!("`{}` must be {wanted}, not {found}", place.key_or_path());
         self.findings.add(place, what, format!("write {wanted}"));
+    }
+
+    fn wrong_type<T>(&self, place: &Place, wanted: &str, found: &DeValue<'_>) -> Option<T> {
+        self.say_wrong_type(place, wanted, found);
         None
     }
 }

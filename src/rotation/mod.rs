@@ -14,7 +14,11 @@ pub mod fault;
 pub mod time;
 
 pub mod job;
+
+mod crontab;
 pub mod schedule;
+mod window;
+mod zone;
 
 pub mod mark;
 pub mod name;

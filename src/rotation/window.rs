@@ -1,0 +1,180 @@
+//! When work may begin: some hours of some days on the wall clock of a time zone.
+
+use std::fmt;
+
+use chrono::{Datelike, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Timelike};
+use chrono_tz::Tz;
+
+use super::crontab::{DAY_SECONDS, WEEKDAYS};
+use super::schedule::ScheduleError;
+use super::time::Timestamp;
+use super::zone::{first_moment, last_moment, wall};
+
+/// How many days ahead or back an edge is looked for: two weeks, because a skipped hour can hide a weekly window once.
+const DAYS_SEARCHED_MAX: i64 = 15;
+
+/// `Mon-Fri 02:00-05:00`: from the first time on these days to before the second, on the next day if that is earlier.
+///
+/// Opening and closing follow the wall clock: a skipped hour is never open, a repeated one is open twice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Window {
+    zone: Tz,
+    /// Bit 0 is Sunday.
+    days: u8,
+    /// Seconds of the day.
+    opens: u32,
+    /// Seconds from the same midnight; beyond a day's when it closes on the next day.
+    closes: u32,
+}
+
+impl Window {
+    /// Reads `Mon-Fri 02:00-05:00`, `Sat,Sun 22:00-04:00`, `02:00-05:00` (every day) or `Sun` (the whole day).
+    ///
+    /// # Errors
+    /// What is wrong with the text, and an example of what would be right.
+    pub fn parse(text: &str, zone: Tz) -> Result<Self, ScheduleError> {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let (days, hours) = match words.as_slice() {
+            [days, hours] => (Some(*days), Some(*hours)),
+            [word] if word.contains(':') => (None, Some(*word)),
+            [word] => (Some(*word), None),
+            _ => return Err(wrong("is not days and hours")),
+        };
+        let days = days.map_or(Ok(0x7f), parse_days)?;
+        let (opens, closes) = hours.map_or(Ok((0, DAY_SECONDS)), parse_hours)?;
+        Ok(Self { zone, days, opens, closes })
+    }
+
+    /// Whether work may begin at `moment`.
+    pub fn is_open(&self, moment: Timestamp) -> bool {
+        let Some(wall) = wall(moment, self.zone) else { return false };
+        let second = wall.time().num_seconds_from_midnight();
+        let today = self.has(wall.date()) && (self.opens..self.closes).contains(&second);
+        let yesterday = wall.date().pred_opt().is_some_and(|day| self.has(day));
+        today || yesterday && second + DAY_SECONDS < self.closes
+    }
+
+    /// `moment` if it is open then, else when it opens next; [`Timestamp::MAX`] beyond the end of calendars.
+    pub fn next_opening(&self, moment: Timestamp) -> Timestamp {
+        if self.is_open(moment) {
+            return moment;
+        }
+        let edges = self.edges(moment, self.opens, 0..=DAYS_SEARCHED_MAX);
+        edges.filter(|edge| *edge > moment && self.is_open(*edge)).min().unwrap_or(Timestamp::MAX)
+    }
+
+    /// When it closes that is open at `moment`; [`Timestamp::MAX`] if it never does.
+    pub(super) fn closing(&self, moment: Timestamp) -> Timestamp {
+        let edges = self.edges(moment, self.closes, -2..=DAYS_SEARCHED_MAX);
+        edges.filter(|edge| *edge > moment && !self.is_open(*edge)).min().unwrap_or(Timestamp::MAX)
+    }
+
+    /// When it closed last, if it is closed at `moment`.
+    pub(super) fn last_closing(&self, moment: Timestamp) -> Option<Timestamp> {
+        let edges = self.edges(moment, self.closes, -DAYS_SEARCHED_MAX..=0);
+        edges.filter(|edge| *edge <= moment && !self.is_open(*edge)).max()
+    }
+
+    /// The hours of each day it is open on: the weekday (0 is Sunday) and seconds of that day.
+    pub(super) fn pieces(&self) -> impl Iterator<Item = (u32, std::ops::Range<u32>)> + '_ {
+        (0..7).filter(|day| self.days & (1 << day) != 0).flat_map(|day| {
+            let tail = (self.closes > DAY_SECONDS).then(|| ((day + 1) % 7, 0..self.closes - DAY_SECONDS));
+            std::iter::once((day, self.opens..self.closes.min(DAY_SECONDS))).chain(tail)
+        })
+    }
+
+    /// The longest time it stays closed, in seconds on the wall clock.
+    pub(super) fn closed_seconds_max(&self) -> u64 {
+        let apart = (0..7)
+            .filter(|day| self.days & (1 << day) != 0)
+            .map(|day| (1..=7).find(|later| self.days & (1 << ((day + later) % 7)) != 0).unwrap_or(7));
+        let length = u64::from(self.closes - self.opens);
+        (apart.max().unwrap_or(7) * u64::from(DAY_SECONDS)).saturating_sub(length)
+    }
+
+    /// When the wall clock shows `second` of each of its days, some days around `moment`.
+    fn edges(
+        &self,
+        moment: Timestamp,
+        second: u32,
+        days: std::ops::RangeInclusive<i64>,
+    ) -> impl Iterator<Item = Timestamp> + '_ {
+        let today = wall(moment, self.zone).map(|wall| wall.date());
+        // One day more to begin with: yesterday's window may still be open, and zones differ by a day.
+        let days = *days.start() - 1..=*days.end();
+        let days = days.filter_map(move |days| today?.checked_add_signed(TimeDelta::days(days)));
+        days.filter(|day| self.has(*day)).flat_map(move |day| {
+            let wall = midnight(day) + TimeDelta::seconds(i64::from(second));
+            [first_moment(wall, self.zone), last_moment(wall, self.zone)]
+        })
+    }
+
+    fn has(&self, day: NaiveDate) -> bool {
+        self.days & (1 << day.weekday().num_days_from_sunday()) != 0
+    }
+}
+
+fn midnight(day: NaiveDate) -> NaiveDateTime {
+    day.and_time(NaiveTime::MIN)
+}
+
+impl fmt::Display for Window {
+    /// In one spelling, whatever the config's was.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let days: Vec<_> =
+            WEEKDAYS.iter().enumerate().filter(|(day, _)| self.days & (1 << day) != 0).map(|(_, name)| *name).collect();
+        let closes = if self.closes > DAY_SECONDS { self.closes - DAY_SECONDS } else { self.closes };
+        let [opens, closes] = [self.opens, closes].map(|time| format!("{:02}:{:02}", time / 3600, time / 60 % 60));
+        write!(f, "{} {opens}-{closes} {}", days.join(","), self.zone)
+    }
+}
+
+fn wrong(because: impl Into<String>) -> ScheduleError {
+    ScheduleError::new(
+        because,
+        "write days and hours such as `Mon-Fri 02:00-05:00`, `Sat,Sun 22:00-04:00` or `02:00-05:00`",
+    )
+}
+
+fn parse_days(text: &str) -> Result<u8, ScheduleError> {
+    text.split(',').try_fold(0, |days, item| {
+        let (from, to) = item.split_once('-').unwrap_or((item, item));
+        let (from, to) = (weekday(from)?, weekday(to)?);
+        // `Fri-Mon` runs over the weekend.
+        let length = (to + 7 - from) % 7;
+        Ok((0..=length).fold(days, |days, step| days | 1 << ((from + step) % 7)))
+    })
+}
+
+fn weekday(text: &str) -> Result<u8, ScheduleError> {
+    let index = WEEKDAYS.iter().position(|name| name.eq_ignore_ascii_case(text));
+    let index = index.and_then(|index| u8::try_from(index).ok());
+    index.ok_or_else(|| {
+        wrong(format!("has the day `{}`, which is not one of Mon to Sun", text.chars().take(20).collect::<String>()))
+    })
+}
+
+fn parse_hours(text: &str) -> Result<(u32, u32), ScheduleError> {
+    let (opens, closes) = text.split_once('-').ok_or_else(|| wrong("has no `-` between two times of day"))?;
+    let (opens, closes) = (time(opens)?, time(closes)?);
+    if opens == closes || opens == DAY_SECONDS {
+        return Err(wrong("opens and closes at the same time"));
+    }
+    Ok((opens, if closes < opens { closes + DAY_SECONDS } else { closes }))
+}
+
+/// `02:00` up to `24:00`, in seconds.
+fn time(text: &str) -> Result<u32, ScheduleError> {
+    let number = |text: &str, most: u32| {
+        let plain = text.len() == 2 && text.bytes().all(|digit| digit.is_ascii_digit());
+        if plain { text.parse::<u32>().ok().filter(|number| *number <= most) } else { None }
+    };
+    let parsed =
+        text.split_once(':').and_then(|(hour, minute)| Some(number(hour, 24)? * 3600 + number(minute, 59)? * 60));
+    parsed.filter(|seconds| *seconds <= DAY_SECONDS).ok_or_else(|| {
+        wrong(format!(
+            "has the time `{}`, which is not one of 00:00 to 24:00",
+            text.chars().take(20).collect::<String>()
+        ))
+    })
+}
