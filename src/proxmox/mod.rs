@@ -122,8 +122,10 @@ impl Remote {
         let what = || format!("could not list the tokens of {owner} on {}", self.shared.options.name);
         let listing = self.shared.users.look().await.map_err(|cause| cause.fault(what()))?;
         listing.get(owner.as_str()).cloned().ok_or_else(|| {
-            let because =
-                format!("the remote does not show {owner}: there is no such user, or our login may not see it");
+            let because = format!(
+                "the remote does not show {owner}: there is no such user, or our login lacks User.Modify (Sys.Audit to \
+                 look only) on /access/groups or on a group of that user"
+            );
             let next = advice::manage_tokens(self.shared.session.rotator().as_ref(), Some(owner));
             Fault::lasting(FaultCode::ProxmoxForbidden, what(), because, next)
         })

@@ -233,7 +233,7 @@ impl Server {
 
     /// A remote whose requests end within a moment.
     pub(super) fn hasty(&self) -> Remote {
-        let moment = Duration::from_millis(300);
+        let moment = Duration::from_millis(700);
         let limits = Limits { look: moment, write: moment, ..Limits::default() };
         Remote::with_limits(self.options(), &limits).expect("a remote")
     }

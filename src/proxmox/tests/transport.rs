@@ -154,7 +154,7 @@ async fn a_node_that_is_silent_before_tls_is_passed_over() {
     let silent = format!("https://{}", listener.local_addr().expect("an address")).parse().expect("a url");
     let server = Server::start(|_| Act::data("null")).await;
     let options = RemoteOptions { urls: vec![silent, server.url()], ..server.options() };
-    let limits = Limits { connect: Duration::from_millis(500), ..Limits::default() };
+    let limits = Limits { connect: Duration::from_secs(1), ..Limits::default() };
     let remote = Remote::with_limits(options, &limits).expect("a remote");
     assert_eq!(remote.delete(&id("deploy")).await, Ok(Deleted::Done));
 }
