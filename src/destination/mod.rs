@@ -152,7 +152,8 @@ impl Destination {
         }
     }
 
-    /// Tries whether it can be written, without changing what it holds.
+    /// Tries whether it can be written, without changing what it holds. Whether a token that a file of the formats raw
+    /// and template holds is this job's, the caller knows from [`Self::read`].
     ///
     /// # Errors
     /// What [`Self::publish`] would answer.

@@ -52,7 +52,8 @@ pub enum Format {
         /// Before each name.
         prefix: String,
     },
-    /// `NAME=value` lines for shells, systemd and Docker, each name behind `prefix`.
+    /// `NAME=value` lines for shells, systemd, dotenv readers and (values of plain characters) Docker, each name
+    /// behind `prefix`.
     Env {
         /// Before each name.
         prefix: String,
@@ -62,7 +63,7 @@ pub enum Format {
         /// Dotted path of the subtree our keys go to; empty is the root.
         at: Vec<String>,
     },
-    /// A YAML document; comments are lost.
+    /// A YAML document in block style (or JSON); everything but our keys stays as it is, comments too.
     Yaml {
         /// As for JSON.
         at: Vec<String>,
