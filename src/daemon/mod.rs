@@ -1,4 +1,6 @@
 //! Where decisions meet the world: the worker drives ledgers, the live world performs their steps.
 
+pub mod clock;
 pub mod live;
+pub mod once;
 pub mod worker;

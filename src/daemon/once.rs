@@ -1,0 +1,286 @@
+//! `rotated --once`: does what is due, carries on what earlier runs left, waits for no grace, and ends.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt};
+
+use super::live::Live;
+use super::worker::{Stop, Wish, Worker};
+use crate::config::{JobSettings, Settings};
+use crate::destination::Destination;
+use crate::proxmox::Remote;
+use crate::rotation::event::{Event, Order, Reason};
+use crate::rotation::fault::{Fault, FaultCode};
+use crate::rotation::job::Job;
+use crate::rotation::ledger::{Ledger, LedgerKey, Verdict};
+use crate::rotation::ports::{Clock, Journal};
+use crate::rotation::time::{Span, Timestamp};
+use crate::token::{JobName, RemoteName};
+
+/// How long one run waits for passing faults before it leaves a rotation to the next run.
+pub const ONCE_PATIENCE: Span = Span::from_seconds(120);
+/// How often one run begins a rotation of the same job; more than one only when a repair is needed.
+const ROUNDS_MAX: usize = 3;
+
+/// What a run is asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// These jobs, now; none means what is due.
+    pub jobs: BTreeSet<JobName>,
+    /// Create, grant, verify, discard: no destination is touched.
+    pub rehearse: bool,
+    /// Who asks, for the journal.
+    pub by: String,
+}
+
+/// Something that happened, for people or programs to follow.
+#[derive(Debug)]
+pub enum Notice<'a> {
+    /// An event, with the ledger as it is after it.
+    Event {
+        /// Whose.
+        ledger: &'a Ledger,
+        /// Which.
+        event: &'a Event,
+    },
+    /// A job's state at the end of the run.
+    Ended {
+        /// Which job.
+        job: &'a Job,
+        /// Its ledger.
+        ledger: &'a Ledger,
+        /// What went wrong in this run or still stands against it.
+        faults: &'a [Fault],
+    },
+    /// Something that has to do with no job in the config.
+    Trouble {
+        /// What.
+        fault: &'a Fault,
+    },
+}
+
+/// Hears of everything.
+pub type Listener<'a> = &'a (dyn Fn(&Notice<'_>) + Send + Sync);
+
+/// One run.
+pub struct Once<'a, J, C> {
+    /// What the config says.
+    pub settings: &'a Settings,
+    /// Remembers.
+    pub journal: &'a J,
+    /// Tells the time.
+    pub clock: &'a C,
+    /// Hears of everything.
+    pub listener: Listener<'a>,
+}
+
+impl<J: Journal + Sync, C: Clock + Sync> Once<'_, J, C> {
+    /// Runs; true if nothing failed.
+    pub async fn run(&self, mut ledgers: BTreeMap<LedgerKey, Ledger>, wanted: &Wanted) -> bool {
+        let mut remotes: BTreeMap<&RemoteName, Vec<_>> = BTreeMap::new();
+        let mine = |job: &&JobSettings| wanted.jobs.is_empty() || wanted.jobs.contains(&job.job.name);
+        for job in self.settings.jobs.values().filter(mine) {
+            let key = LedgerKey { remote: job.job.remote.clone(), token: job.job.token.clone() };
+            let ledger = ledgers.remove(&key).unwrap_or_else(|| Ledger::new(key));
+            remotes.entry(&job.job.remote).or_default().push((job, ledger));
+        }
+        let named: BTreeSet<_> = self.settings.jobs.values().map(|job| (&job.job.remote, &job.job.token)).collect();
+        ledgers.retain(|key, ledger| {
+            wanted.jobs.is_empty() && !named.contains(&(&key.remote, &key.token)) && ledger.is_busy()
+        });
+        let runs = remotes.into_iter().map(|(name, jobs)| Box::pin(self.remote(name, jobs, wanted)));
+        let mut well = join_all(runs).await.into_iter().all(|well| well);
+        for ledger in ledgers.into_values() {
+            well &= Box::pin(self.orphan(ledger)).await;
+        }
+        well
+    }
+
+    /// All wanted jobs of one remote, `max_parallel` at a time; remotes run beside each other.
+    async fn remote(&self, name: &RemoteName, jobs: Vec<(&JobSettings, Ledger)>, wanted: &Wanted) -> bool {
+        let Some(options) = self.settings.remotes.get(name) else {
+            return false;
+        };
+        let remote = match Remote::new(options.clone()) {
+            Ok(remote) => remote,
+            Err(fault) => {
+                for (job, ledger) in jobs {
+                    self.tell(&Notice::Ended { job: &job.job, ledger: &ledger, faults: std::slice::from_ref(&fault) });
+                }
+                return false;
+            }
+        };
+        let runs = jobs.into_iter().map(|(job, ledger)| Box::pin(self.job(remote.clone(), job, ledger, wanted)));
+        let ends = stream::iter(runs).buffer_unordered(options.max_parallel.max(1));
+        ends.fold(true, |all, well| async move { all && well }).await
+    }
+
+    async fn job(&self, remote: Remote, settings: &JobSettings, mut ledger: Ledger, wanted: &Wanted) -> bool {
+        let started = self.clock.now();
+        let mut faults = match self.drive(remote, settings, &mut ledger, wanted).await {
+            Ok(faults) => faults,
+            Err(stop) => vec![stopped(&stop, &settings.job)],
+        };
+        faults.extend(standing(&ledger, started));
+        faults.dedup();
+        self.tell(&Notice::Ended { job: &settings.job, ledger: &ledger, faults: &faults });
+        faults.is_empty()
+    }
+
+    /// Takes the ledger up, sees what is due, and runs until nothing is left to do now.
+    async fn drive(
+        &self,
+        remote: Remote,
+        settings: &JobSettings,
+        ledger: &mut Ledger,
+        wanted: &Wanted,
+    ) -> Result<Vec<Fault>, Stop> {
+        let job = &settings.job;
+        let live = match destinations(settings) {
+            Ok(destinations) => Live::new(remote, destinations),
+            Err(fault) => return Ok(vec![fault]),
+        };
+        let mut faults: Vec<_> = live.tidy().await.err().into_iter().collect();
+        let observer = |ledger: &Ledger, event: &Event| self.tell(&Notice::Event { ledger, event });
+        let worker = self.worker(&live, &observer);
+        worker.resume(ledger).await?;
+        self.take_orders(&worker, ledger, wanted).await?;
+        let mut asked = !wanted.jobs.is_empty();
+        for _ in 0..ROUNDS_MAX {
+            if let Err(fault) = worker.survey(ledger, job).await? {
+                worker.record(ledger, vec![Event::Refused { fault: fault.clone(), at: self.clock.now() }]).await?;
+                faults.push(fault);
+                break;
+            }
+            let now = self.clock.now();
+            let free = ledger.rotation.is_none() && ledger.hold.is_none();
+            let reason = if asked { Some(Reason::Asked) } else { ledger.due(job, now) };
+            let rehearse = wanted.rehearse;
+            if let Some(reason) = reason.filter(|_| free)
+                && let Err(fault) = worker.begin(ledger, job, Wish { reason, rehearse }).await?
+            {
+                faults.push(fault);
+            }
+            asked = false;
+            worker.run(ledger, Some(job), now + ONCE_PATIENCE).await?;
+            if ledger.due(job, self.clock.now()) != Some(Reason::Repair) {
+                break;
+            }
+        }
+        Ok(faults)
+    }
+
+    /// A job that is back in the config goes on; naming a held job is the order to retry it.
+    async fn take_orders(
+        &self,
+        worker: &Worker<'_, Live, J, C>,
+        ledger: &mut Ledger,
+        wanted: &Wanted,
+    ) -> Result<(), Stop> {
+        let at = self.clock.now();
+        if ledger.removed {
+            worker.record(ledger, vec![Event::Returned { at }]).await?;
+        }
+        if !wanted.jobs.is_empty() && ledger.hold.is_some() {
+            let retry = Event::Ordered { order: Order::Retry, by: wanted.by.clone(), at };
+            worker.record(ledger, vec![retry]).await?;
+        }
+        Ok(())
+    }
+
+    /// A ledger whose job has left the config: what was never published is discarded, the rest is left alone and named
+    /// (PROTOCOL R21).
+    async fn orphan(&self, mut ledger: Ledger) -> bool {
+        let Some(options) = self.settings.remotes.get(&ledger.key.remote) else {
+            let fault = remote_gone(&ledger);
+            self.tell(&Notice::Trouble { fault: &fault });
+            return false;
+        };
+        let live = match Remote::new(options.clone()) {
+            Ok(remote) => Live::new(remote, BTreeMap::new()),
+            Err(fault) => {
+                self.tell(&Notice::Trouble { fault: &fault });
+                return false;
+            }
+        };
+        let observer = |ledger: &Ledger, event: &Event| self.tell(&Notice::Event { ledger, event });
+        let worker = self.worker(&live, &observer);
+        let outcome = async {
+            worker.resume(&mut ledger).await?;
+            if !ledger.removed {
+                worker.record(&mut ledger, vec![Event::Removed { at: self.clock.now() }]).await?;
+            }
+            worker.run(&mut ledger, None, self.clock.now() + ONCE_PATIENCE).await
+        };
+        let stop = outcome.await.err().map(|stop| stopped_key(&stop, &ledger.key));
+        let fault = stop.or_else(|| ledger.hold.clone());
+        if let Some(fault) = &fault {
+            self.tell(&Notice::Trouble { fault });
+        }
+        fault.is_none()
+    }
+
+    fn worker<'w>(&'w self, live: &'w Live, observer: super::worker::Observer<'w>) -> Worker<'w, Live, J, C> {
+        Worker {
+            world: live,
+            journal: self.journal,
+            clock: self.clock,
+            instance: &self.settings.daemon.instance,
+            late_max: self.settings.daemon.late_max,
+            observer,
+        }
+    }
+
+    fn tell(&self, notice: &Notice<'_>) {
+        (self.listener)(notice);
+    }
+}
+
+fn destinations(settings: &JobSettings) -> Result<BTreeMap<crate::token::DestinationName, Destination>, Fault> {
+    let made =
+        settings.destinations.iter().map(|(name, options)| Ok((name.clone(), Destination::new(options.clone())?)));
+    made.collect()
+}
+
+/// What stands against the job at the end of a run: a hold, a rotation that did not reach grace, a retirement that
+/// failed, a rotation that was abandoned since `started`.
+fn standing(ledger: &Ledger, started: Timestamp) -> Vec<Fault> {
+    let mut faults: Vec<Fault> = ledger.hold.iter().cloned().collect();
+    let rotation = ledger.rotation.as_ref().filter(|_| ledger.hold.is_none());
+    faults.extend(rotation.and_then(|rotation| rotation.trouble.as_ref()).map(|trouble| trouble.fault.clone()));
+    if let Some(outcome) = ledger.last.as_ref().filter(|outcome| outcome.at >= started)
+        && let Verdict::Abandoned(Some(fault)) = &outcome.verdict
+    {
+        faults.push(fault.clone());
+    }
+    let troubles = ledger.entries.values().filter_map(|entry| entry.trouble.as_ref());
+    faults.extend(troubles.map(|trouble| trouble.fault.clone()));
+    faults
+}
+
+fn stopped(stop: &Stop, job: &Job) -> Fault {
+    let key = LedgerKey { remote: job.remote.clone(), token: job.token.clone() };
+    stopped_key(stop, &key)
+}
+
+fn stopped_key(stop: &Stop, key: &LedgerKey) -> Fault {
+    match stop {
+        Stop::Journal(fault) => fault.clone(),
+        Stop::Illegal(_) | Stop::Restless(_) => Fault::lasting(
+            FaultCode::Internal,
+            format!("stopped the rotation of {key}"),
+            stop.to_string(),
+            "nothing was changed after that; please report it with the journal",
+        ),
+    }
+}
+
+fn remote_gone(ledger: &Ledger) -> Fault {
+    Fault::lasting(
+        FaultCode::JobRemoved,
+        format!("cannot carry on what was left of {}", ledger.key),
+        format!("the config no longer has the remote {}", ledger.key.remote),
+        "put the remote back until nothing is left to retire, or clean up there by hand",
+    )
+}
