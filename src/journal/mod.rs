@@ -300,10 +300,14 @@ mod tests {
         let (small, large) = (key("ci@pve!small"), key("ci@pve!large"));
         let long = [Event::Sick { because: "x".repeat(100_000), at: at(1) }];
         let events = [well(1)];
-        let (a, b, c) = tokio::join!(
+        // The thread waits until all of them are in the queue, so that they share a transaction.
+        let (release, released) = std::sync::mpsc::channel();
+        journal.writer.meddle(move |_| released.recv().expect("released")).await;
+        let (a, b, c, ()) = tokio::join!(
             journal.append(&small, &events),
             journal.append(&large, &long),
-            journal.append(&small, &events)
+            journal.append(&small, &events),
+            async { release.send(()).expect("waiting") }
         );
         assert!(a.is_ok() && b.is_err() && c.is_ok(), "{a:?} {b:?} {c:?}");
         assert_eq!((rows(&journal, &small).len(), rows(&journal, &large).len()), (2, 0));

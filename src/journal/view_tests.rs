@@ -13,11 +13,15 @@ use crate::rotation::ledger::{Ledger, LedgerKey, Verdict};
 use crate::rotation::ports::Journal;
 use crate::token::{Expiry, TokenId};
 
+/// A journal in which the tokens take turns.
 async fn written(tokens: &[(LedgerKey, Vec<Event>)]) -> TempDir {
     let dir = tempfile::tempdir().expect("folder");
     let journal = SqliteJournal::open(dir.path()).expect("opens");
-    for (key, events) in tokens {
-        journal.append(key, events).await.expect("appended");
+    let longest = tokens.iter().map(|(_, events)| events.len()).max().unwrap_or_default();
+    for n in 0..longest {
+        for (key, events) in tokens {
+            journal.append(key, events.get(n..=n).unwrap_or_default()).await.expect("appended");
+        }
     }
     dir
 }
@@ -58,13 +62,13 @@ async fn every_event_has_words_of_its_own_in_the_log() {
 async fn rotations_have_a_line_each() {
     let dir = written(&sample::all()).await;
     let query = format!(
-        "SELECT {}, job, remote, token, fresh, stale, {}, verdict, reason FROM rotations",
+        "SELECT {}, job, remote, token, fresh, stale, {}, verdict, reason FROM rotations ORDER BY token",
         utc("started"),
         utc("ended")
     );
     insta::assert_snapshot!(asked(&dir, &query).join("\n"), @r"
-    03:00:10 | ci | lab | ci@pve!deploy | deploy-20261122T030010Z | deploy | 03:00:35 | rotated | schedule
     03:00:10 | ci | lab | ci@pve!build | build-b | - | 03:00:55 | abandoned | schedule
+    03:00:10 | ci | lab | ci@pve!deploy | deploy-20261122T030010Z | deploy | 03:00:35 | rotated | schedule
     03:00:10 | ci | lab | ci@pve!web | web-a | - | - | on hold | schedule
     ");
 }
