@@ -14,4 +14,5 @@ pub mod proxmox;
 
 pub mod config;
 
+pub mod cli;
 pub mod daemon;

@@ -1,3 +1,42 @@
-//! The daemon.
+//! The daemon. In this version it does one run at a time, from a timer: `rotated --once`.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use rotated::cli::args::DaemonArgs;
+use rotated::cli::{check, lines};
+use rotated::config;
+use rotated::daemon::once::Wanted;
+use rotated::daemon::start;
+use tracing_subscriber::EnvFilter;
+
+const EXIT_FAILED: u8 = 1;
+const EXIT_USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let args = DaemonArgs::parse();
+    let filter = EnvFilter::try_from_env("ROTATED_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let settings = match config::load(&args.config) {
+        Ok(settings) => settings,
+        Err(problems) => {
+            anstream::eprintln!("{}", problems.render(check::colour()));
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
+    if !args.once {
+        anstream::eprintln!("rotated: this version works from a timer; next: run it with --once");
+        return ExitCode::from(EXIT_USAGE);
+    }
+    let by = format!("uid {}: rotated --once --job", rustix::process::getuid().as_raw());
+    let wanted = Wanted { jobs: args.jobs.into_iter().collect(), rehearse: args.rehearse, by };
+    let listener = if args.json { lines::print_json } else { lines::print_human };
+    match start::once(&settings, &wanted, &listener) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(EXIT_FAILED),
+        Err(fault) => {
+            start::tell(&fault, &listener);
+            ExitCode::from(EXIT_FAILED)
+        }
+    }
+}

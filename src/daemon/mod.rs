@@ -3,4 +3,5 @@
 pub mod clock;
 pub mod live;
 pub mod once;
+pub mod start;
 pub mod worker;

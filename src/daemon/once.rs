@@ -14,6 +14,7 @@ use crate::rotation::event::{Event, Order, Reason};
 use crate::rotation::fault::{Fault, FaultCode};
 use crate::rotation::job::Job;
 use crate::rotation::ledger::{Ledger, LedgerKey, Verdict};
+use crate::rotation::notice::{Listener, Notice};
 use crate::rotation::ports::{Clock, Journal};
 use crate::rotation::time::{Span, Timestamp};
 use crate::token::{JobName, RemoteName};
@@ -33,35 +34,6 @@ pub struct Wanted {
     /// Who asks, for the journal.
     pub by: String,
 }
-
-/// Something that happened, for people or programs to follow.
-#[derive(Debug)]
-pub enum Notice<'a> {
-    /// An event, with the ledger as it is after it.
-    Event {
-        /// Whose.
-        ledger: &'a Ledger,
-        /// Which.
-        event: &'a Event,
-    },
-    /// A job's state at the end of the run.
-    Ended {
-        /// Which job.
-        job: &'a Job,
-        /// Its ledger.
-        ledger: &'a Ledger,
-        /// What went wrong in this run or still stands against it.
-        faults: &'a [Fault],
-    },
-    /// Something that has to do with no job in the config.
-    Trouble {
-        /// What.
-        fault: &'a Fault,
-    },
-}
-
-/// Hears of everything.
-pub type Listener<'a> = &'a (dyn Fn(&Notice<'_>) + Send + Sync);
 
 /// One run.
 pub struct Once<'a, J, C> {
@@ -142,7 +114,8 @@ impl<J: Journal + Sync, C: Clock + Sync> Once<'_, J, C> {
             Err(fault) => return Ok(vec![fault]),
         };
         let mut faults: Vec<_> = live.tidy().await.err().into_iter().collect();
-        let observer = |ledger: &Ledger, event: &Event| self.tell(&Notice::Event { ledger, event });
+        let name = job.name.as_str();
+        let observer = |ledger: &Ledger, event: &Event| self.tell(&Notice::Event { name, ledger, event });
         let worker = self.worker(&live, &observer);
         worker.resume(ledger).await?;
         self.take_orders(&worker, ledger, wanted).await?;
@@ -204,7 +177,8 @@ impl<J: Journal + Sync, C: Clock + Sync> Once<'_, J, C> {
                 return false;
             }
         };
-        let observer = |ledger: &Ledger, event: &Event| self.tell(&Notice::Event { ledger, event });
+        let name = ledger.key.token.to_string();
+        let observer = |ledger: &Ledger, event: &Event| self.tell(&Notice::Event { name: &name, ledger, event });
         let worker = self.worker(&live, &observer);
         let outcome = async {
             worker.resume(&mut ledger).await?;

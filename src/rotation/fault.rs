@@ -86,6 +86,8 @@ fault_codes! {
     StateLost = "state_lost",
     /// A living token carries the mark of another instance.
     ForeignInstance = "foreign_instance",
+    /// A job was named that the config does not have.
+    JobUnknown = "job_unknown",
     /// The job of a rotation under way has left the config.
     JobRemoved = "job_removed",
     /// The job's token is the one the daemon itself logs in with, and its login could not be replaced.

@@ -36,4 +36,5 @@ pub mod next;
 pub mod plan;
 mod steps;
 
+pub mod notice;
 pub mod ports;

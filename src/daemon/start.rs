@@ -1,0 +1,44 @@
+//! Starts a run: journal, runtime, crypto. What goes wrong before any job is told in the same three parts.
+
+use std::collections::BTreeSet;
+
+use super::clock::SystemClock;
+use super::once::{Once, Wanted};
+use crate::config::Settings;
+use crate::journal::SqliteJournal;
+use crate::rotation::fault::{Fault, FaultCode};
+use crate::rotation::notice::{Listener, Notice};
+
+/// One `rotated --once`: true if nothing failed. Blocks until it has ended.
+pub fn once(settings: &Settings, wanted: &Wanted, listener: Listener<'_>) -> Result<bool, Fault> {
+    know(settings, wanted)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
+        let next = "check the limits of the service (open files, processes) and start again";
+        Fault::lasting(FaultCode::Internal, "could not start", error.to_string(), next)
+    })?;
+    let journal = SqliteJournal::open(&settings.daemon.state_dir).map_err(|error| Fault::from(&error))?;
+    let ledgers = journal.ledgers().map_err(|error| Fault::from(&error))?;
+    let clock = SystemClock;
+    let once = Once { settings, journal: &journal, clock: &clock, listener };
+    Ok(runtime.block_on(once.run(ledgers, wanted)))
+}
+
+/// A named job that the config does not have is an error before anything is touched.
+fn know(settings: &Settings, wanted: &Wanted) -> Result<(), Fault> {
+    let known: BTreeSet<_> = settings.jobs.keys().collect();
+    let Some(stranger) = wanted.jobs.iter().find(|name| !known.contains(name)) else {
+        return Ok(());
+    };
+    let names: Vec<_> = known.iter().take(10).map(|name| name.as_str()).collect();
+    Err(Fault::lasting(
+        FaultCode::JobUnknown,
+        format!("there is no job called {stranger}"),
+        format!("the config has: {}", names.join(", ")),
+        "name one of these, or add the job to the config",
+    ))
+}
+
+/// Tells `fault` as trouble of the run itself.
+pub fn tell(fault: &Fault, listener: Listener<'_>) {
+    listener(&Notice::Trouble { fault });
+}

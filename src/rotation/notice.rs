@@ -1,0 +1,37 @@
+//! What a run tells those who follow it: every event as it happens, and how each job ended.
+
+use super::event::Event;
+use super::fault::Fault;
+use super::job::Job;
+use super::ledger::Ledger;
+
+/// Something that happened, for people or programs to follow.
+#[derive(Debug)]
+pub enum Notice<'a> {
+    /// An event, with the ledger as it is after it.
+    Event {
+        /// The job's name; the token's where there is no job.
+        name: &'a str,
+        /// Whose.
+        ledger: &'a Ledger,
+        /// Which.
+        event: &'a Event,
+    },
+    /// A job's state at the end of the run.
+    Ended {
+        /// Which job.
+        job: &'a Job,
+        /// Its ledger.
+        ledger: &'a Ledger,
+        /// What went wrong in this run or still stands against it.
+        faults: &'a [Fault],
+    },
+    /// Something that has to do with no job in the config.
+    Trouble {
+        /// What.
+        fault: &'a Fault,
+    },
+}
+
+/// Hears of everything.
+pub type Listener<'a> = &'a (dyn Fn(&Notice<'_>) + Send + Sync);
