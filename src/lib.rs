@@ -12,3 +12,5 @@ pub mod destination;
 pub mod proxmox;
 
 pub mod config;
+
+pub mod cli;

@@ -6,7 +6,7 @@
 
 use std::str::FromStr;
 
-use chrono::{Datelike, NaiveDate, NaiveDateTime, TimeDelta, Utc};
+use chrono::{Datelike, NaiveDate, NaiveDateTime, TimeDelta, Timelike};
 
 use super::schedule::ScheduleError;
 use super::time::Span;
@@ -109,18 +109,23 @@ impl Crontab {
 
     /// The first time after `wall`, to the second; none after the year 2100.
     pub(super) fn next(&self, wall: NaiveDateTime) -> Option<NaiveDateTime> {
-        let wall = in_range(wall);
-        self.calendars
-            .iter()
-            .filter_map(|calendar| calendar.after(&wall.and_utc()).next())
-            .min()
-            .map(|time| time.naive_utc())
+        let after = wall.max(new_year(1970));
+        if after >= new_year(2101) {
+            return None;
+        }
+        let first = |calendar: &cron::Schedule| calendar.after(&after.and_utc()).next();
+        self.calendars.iter().filter_map(first).min().map(|time| time.naive_utc())
     }
 
     /// The last time at or before `wall`; none before the year 1970.
     pub(super) fn previous(&self, wall: NaiveDateTime) -> Option<NaiveDateTime> {
-        let behind = in_range(wall).and_utc() + TimeDelta::seconds(1);
-        let last = |calendar: &cron::Schedule| calendar.after::<Utc>(&behind).next_back();
+        let before = wall.min(new_year(2101));
+        if before < new_year(1970) {
+            return None;
+        }
+        // The crate looks for what is before a whole second, but at or before any other moment.
+        let before = before.with_nanosecond(0)?.and_utc() + TimeDelta::seconds(1);
+        let last = |calendar: &cron::Schedule| calendar.after(&before).next_back();
         self.calendars.iter().filter_map(last).max().map(|time| time.naive_utc())
     }
 
@@ -184,10 +189,9 @@ impl Crontab {
     }
 }
 
-/// What the `cron` crate can count in.
-fn in_range(wall: NaiveDateTime) -> NaiveDateTime {
-    let day = |year| NaiveDate::from_ymd_opt(year, 1, 2).unwrap_or_default().and_hms_opt(0, 0, 0).unwrap_or_default();
-    wall.clamp(day(1970), day(2101))
+/// The `cron` crate counts from 1970 to 2100.
+fn new_year(year: i32) -> NaiveDateTime {
+    NaiveDate::from_ymd_opt(year, 1, 1).unwrap_or_default().and_time(chrono::NaiveTime::MIN)
 }
 
 /// The fields as the `cron` crate wants them, the field `free` unrestricted (seconds never are).

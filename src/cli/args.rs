@@ -1,0 +1,128 @@
+//! The arguments of both programs.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::token::JobName;
+
+/// Where the config lies unless `--config` says otherwise.
+pub const CONFIG_DEFAULT: &str = "/etc/rotated/rotated.toml";
+
+/// Rotates Proxmox API tokens: makes a new one with the same rights, delivers its secret, retires the old one.
+#[derive(Debug, Clone, PartialEq, Eq, Parser)]
+#[command(name = "rotated", version)]
+pub struct DaemonArgs {
+    /// The config; `conf.d/*.toml` beside it is read too
+    #[arg(long, value_name = "FILE", default_value = CONFIG_DEFAULT)]
+    pub config: PathBuf,
+    /// Do what is due, carry on what earlier runs left, wait for no grace, and exit
+    #[arg(long)]
+    pub once: bool,
+    /// With --once: rotate these jobs now, whatever their schedule says
+    #[arg(long = "job", value_name = "NAME", num_args = 1.., requires = "once")]
+    pub jobs: Vec<JobName>,
+    /// With --once: create, grant, verify and discard; no destination is touched
+    #[arg(long, requires = "once")]
+    pub rehearse: bool,
+    /// Print a JSON object per line
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Looks at the config of rotated.
+#[derive(Debug, Clone, PartialEq, Eq, Parser)]
+#[command(name = "rotate", version)]
+pub struct ClientArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What `rotate` can do.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Read the config exactly as the daemon does and print every problem
+    Check(CheckArgs),
+}
+
+/// The arguments of `rotate check`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct CheckArgs {
+    /// Configs, each read as by `rotated --config FILE`
+    #[arg(value_name = "FILE", default_value = CONFIG_DEFAULT)]
+    pub files: Vec<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use super::{CONFIG_DEFAULT, ClientArgs, Command, DaemonArgs};
+
+    fn daemon(words: &str) -> Result<DaemonArgs, clap::error::ErrorKind> {
+        let words = std::iter::once("rotated").chain(words.split_whitespace());
+        DaemonArgs::try_parse_from(words).map_err(|error| error.kind())
+    }
+
+    #[test]
+    fn definitions_are_sound() {
+        DaemonArgs::command().debug_assert();
+        ClientArgs::command().debug_assert();
+    }
+
+    #[test]
+    fn jobs_and_rehearsals_belong_to_a_single_run() {
+        use clap::error::ErrorKind::{MissingRequiredArgument, ValueValidation};
+        let args = daemon("--once --job ci web --job db --rehearse").unwrap();
+        assert_eq!(args.jobs.iter().map(ToString::to_string).collect::<Vec<_>>(), ["ci", "web", "db"]);
+        assert_eq!(args.config.to_str(), Some(CONFIG_DEFAULT));
+        assert_eq!(daemon("--job ci"), Err(MissingRequiredArgument));
+        assert_eq!(daemon("--rehearse"), Err(MissingRequiredArgument));
+        assert_eq!(daemon("--once --job a/b"), Err(ValueValidation));
+    }
+
+    #[test]
+    fn check_reads_the_usual_file_unless_told() {
+        let Command::Check(args) = ClientArgs::try_parse_from(["rotate", "check"]).unwrap().command;
+        assert_eq!(args.files, [std::path::PathBuf::from(CONFIG_DEFAULT)]);
+        let Command::Check(args) = ClientArgs::try_parse_from(["rotate", "check", "a", "b", "--json"]).unwrap().command;
+        assert_eq!((args.files.len(), args.json), (2, true));
+    }
+
+    #[test]
+    fn help_reads_well() {
+        insta::assert_snapshot!(DaemonArgs::command().term_width(100).render_help(), @r#"
+        Rotates Proxmox API tokens: makes a new one with the same rights, delivers its secret, retires the
+        old one
+
+        Usage: rotated [OPTIONS]
+
+        Options:
+              --config <FILE>  The config; `conf.d/*.toml` beside it is read too [default:
+                               /etc/rotated/rotated.toml]
+              --once           Do what is due, carry on what earlier runs left, wait for no grace, and exit
+              --job <NAME>...  With --once: rotate these jobs now, whatever their schedule says
+              --rehearse       With --once: create, grant, verify and discard; no destination is touched
+              --json           Print a JSON object per line
+          -h, --help           Print help
+          -V, --version        Print version
+        "#);
+        insta::assert_snapshot!(ClientArgs::command().term_width(100).render_help(), @r#"
+        Looks at the config of rotated
+
+        Usage: rotate <COMMAND>
+
+        Commands:
+          check  Read the config exactly as the daemon does and print every problem
+          help   Print this message or the help of the given subcommand(s)
+
+        Options:
+          -h, --help     Print help
+          -V, --version  Print version
+        "#);
+    }
+}

@@ -1,0 +1,4 @@
+//! What an operator types, and what a command prints.
+
+pub mod args;
+pub mod check;
