@@ -244,29 +244,4 @@ fn twice(noun: &str, place: &Place, other: &Place, sources: &[Source], findings:
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Problems, Settings, parse};
-    use crate::rotation::job::{Drift, Retire, Strategy};
-    use crate::rotation::time::Span;
-
-    fn read(text: &str) -> Result<Settings, Problems> {
-        parse(vec![("rotated.toml".into(), text.to_owned())], "ops1")
-    }
-
-    #[test]
-    fn the_minimal_config_gets_every_default() {
-        let settings = read(include_str!("../../config/minimal.toml")).unwrap();
-        assert_eq!(settings.daemon.instance.as_str(), "ops1");
-        assert_eq!(settings.daemon.late_max, Span::from_seconds(600));
-        let remote = settings.remotes.values().next().unwrap();
-        assert_eq!((remote.max_parallel, remote.consumer_url.as_str()), (8, "https://10.0.0.11:8006"));
-        let job = &settings.jobs.values().next().unwrap().job;
-        assert_eq!((job.grace, job.retire_after), (Span::from_days(1), Span::from_days(7)));
-        assert_eq!((job.retire, job.first_retire, job.drift), (Retire::Auto, Retire::Ask, Drift::Copy));
-        assert_eq!(
-            (job.strategy, &job.window, &job.retire_window, &job.schedule),
-            (Strategy::Replace, &None, &None, &None)
-        );
-        assert_eq!(job.destinations.keys().map(ToString::to_string).collect::<Vec<_>>(), ["file-1"]);
-    }
-}
+mod tests;
