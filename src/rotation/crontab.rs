@@ -26,6 +26,8 @@ pub(super) struct Crontab {
     pub(super) every_hour: bool,
     /// One calendar, or two of which either suffices.
     calendars: Vec<cron::Schedule>,
+    /// The longest time between two times on the wall clock, counted once.
+    pub(super) longest_interval: Span,
 }
 
 /// A set of small numbers: bit `n` is number `n`.
@@ -99,11 +101,18 @@ impl Crontab {
         } else {
             vec![calendar(&fields, SECOND)?]
         };
-        let crontab = Self { fields, either_day, every_hour: texts[HOUR].starts_with('*'), calendars };
-        if crontab.days().next().is_none() {
+        let mut crontab = Self {
+            fields,
+            either_day,
+            every_hour: texts[HOUR].starts_with('*'),
+            calendars,
+            longest_interval: Span::ZERO,
+        };
+        let Some(longest) = crontab.measured() else {
             let advice = "no month it names has such a day: `0 3 28 2 *` is 03:00 on the 28th of February";
             return Err(ScheduleError::new("names a day that never comes", advice));
-        }
+        };
+        crontab.longest_interval = longest;
         Ok(crontab)
     }
 
@@ -129,19 +138,18 @@ impl Crontab {
         self.calendars.iter().filter_map(last).max().map(|time| time.naive_utc())
     }
 
-    /// The longest time between two times on the wall clock.
-    pub(super) fn longest_interval(&self) -> Span {
+    fn measured(&self) -> Option<Span> {
         let within = self.longest_within_a_day();
         let overnight = DAY_SECONDS - self.last_of_day() + self.first_of_day();
         let mut days = self.days();
-        let Some(mut before) = days.next() else { return Span::ZERO };
+        let mut before = days.next()?;
         let mut apart = 0;
         for day in days {
             apart = apart.max((day - before).num_days());
             before = day;
         }
         let nights = u64::try_from(apart).unwrap_or(0).saturating_sub(1) * u64::from(DAY_SECONDS);
-        Span::from_seconds((nights + u64::from(overnight)).max(u64::from(within)))
+        Some(Span::from_seconds((nights + u64::from(overnight)).max(u64::from(within))))
     }
 
     /// Whether it ever comes on weekday `weekday` (0 is Sunday) at a second of the day from `range`.
