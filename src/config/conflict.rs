@@ -81,7 +81,7 @@ fn same_keys(jobs: &[PlacedJob], sources: &[Source], findings: &Findings) {
                 continue;
             }
             if let Some((key, other)) = keys.iter().find_map(|key| overlapping(claimed, key)) {
-                let key = if key.is_empty() { "the whole file".to_owned() } else { format!("`{}`", key.join(".")) };
+                let key = if key.is_empty() { "all".to_owned() } else { format!("`{}`", key.join(".")) };
                 let what =
                     format!("the job `{}` writes {key} of the same file ({})", other.job, line(sources, other.place));
                 findings.add(place, what, advice(&file.format));

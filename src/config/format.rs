@@ -48,9 +48,14 @@ pub(super) fn read(section: &Section<'_>) -> Option<Format> {
     let at = at(section);
     let template = template(section);
     let kind = section.choice("format", &KINDS)?.value;
-    only_with(section, "prefix", "tfvars or env", matches!(kind, Kind::Tfvars | Kind::Env))?;
-    only_with(section, "at", "json, yaml or toml", matches!(kind, Kind::Json | Kind::Yaml | Kind::Toml))?;
-    only_with(section, "template", "template", kind == Kind::Template)?;
+    let fitting = [
+        only_with(section, "prefix", "tfvars or env", matches!(kind, Kind::Tfvars | Kind::Env)),
+        only_with(section, "at", "json, yaml or toml", matches!(kind, Kind::Json | Kind::Yaml | Kind::Toml)),
+        only_with(section, "template", "template", kind == Kind::Template),
+    ];
+    if fitting.contains(&None) {
+        return None;
+    }
     match kind {
         Kind::Tfvars => Some(Format::Tfvars { prefix: prefix? }),
         Kind::Env => Some(Format::Env { prefix: prefix? }),

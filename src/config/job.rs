@@ -53,7 +53,7 @@ pub(super) fn read(name: JobName, section: Section<'_>, context: &mut Context<'_
     let remote = remote(&section, context);
     let token = section.parsed::<TokenId>("token", "write it as user@realm!name, without the secret");
     let own = JobKeys::read(&section);
-    contradictions(&own, findings);
+    contradictions(&section, &own);
     let wanted = own.schedule.is_some() || own.max_age.is_some() || section.has("schedule") || section.has("max_age");
     let keys = own.or(context.defaults);
     if !wanted && keys.schedule.is_none() && keys.max_age.is_none() {
@@ -163,8 +163,9 @@ fn allowed(remote: &RemoteOptions, token: &Located<TokenId>, findings: &Findings
 }
 
 /// Keys of one job that cannot both be meant.
-fn contradictions(own: &JobKeys, findings: &Findings) {
-    if let (Some(_), Some(drift)) = (&own.permissions, &own.drift) {
+fn contradictions(section: &Section<'_>, own: &JobKeys) {
+    let findings = section.findings();
+    if let (true, Some(drift)) = (section.has("permissions"), &own.drift) {
         let advice = "remove `drift`, or remove `permissions` so that rights are copied";
         findings.add(&drift.place, "`drift` has no meaning beside `permissions`, which lists the exact rights", advice);
     }
@@ -180,10 +181,9 @@ fn times(keys: &JobKeys, context: &mut Context<'_>) -> Option<Times> {
     let window = context.calendars.window(keys.window.as_ref(), zone);
     let retire_window = context.calendars.window(keys.retire_window.as_ref(), zone);
     let jitter = keys.jitter.as_ref().map_or(Span::ZERO, |jitter| jitter.value);
-    let schedule = match &window {
-        Ok(window) => context.calendars.schedule(keys.schedule.as_ref(), zone, jitter, window.as_ref()),
-        Err(_) => Err(super::calendar::Told),
-    };
+    // A wrong window hides whether the schedule falls into it, but not whether the line is right.
+    let within = window.as_ref().ok().and_then(Option::as_ref);
+    let schedule = context.calendars.schedule(keys.schedule.as_ref(), zone, jitter, within);
     let grace = keys.grace.as_ref().map_or(GRACE_DEFAULT, |grace| grace.value);
     if let (Ok(schedule), Some(expire)) = (&schedule, &keys.expire) {
         outlives(expire, interval(schedule.as_ref(), keys), grace, findings);

@@ -97,7 +97,7 @@ pub fn parse(texts: Vec<(PathBuf, String)>, hostname: &str) -> Result<Settings, 
 
 fn settings(sources: &[Source], hostname: &str, findings: Findings) -> Result<Settings, Problems> {
     let tables = parsed(sources, &findings);
-    let settings = assembled(&tables, sources, hostname, &findings);
+    let settings = tables.as_ref().and_then(|tables| assembled(tables, sources, hostname, &findings));
     match (findings.problems(sources), settings) {
         (None, Some(settings)) => Ok(settings),
         (Some(problems), _) => Err(problems),
@@ -105,20 +105,28 @@ fn settings(sources: &[Source], hostname: &str, findings: Findings) -> Result<Se
     }
 }
 
-/// Every file's table; syntax errors are reported, and what could be read is read on.
-fn parsed<'s>(sources: &'s [Source], findings: &Findings) -> Vec<Spanned<DeTable<'s>>> {
-    let mut tables = Vec::new();
+/// Every file's table; none if one is not TOML, because what is read around a syntax error would be misunderstood, in
+/// that file and in others.
+fn parsed<'s>(sources: &'s [Source], findings: &Findings) -> Option<Vec<Spanned<DeTable<'s>>>> {
+    let (mut tables, mut good) = (Vec::new(), true);
     for (file, source) in sources.iter().enumerate() {
-        let (table, errors) = DeTable::parse_recoverable(&source.text);
+        let (table, mut errors) = DeTable::parse_recoverable(&source.text);
+        errors.sort_by_key(|error| error.span().map_or(0, |span| span.start));
+        let mut line = None;
         for error in errors {
             let span = error.span().unwrap_or(0..0);
+            // One mistake makes several errors behind it.
+            if line.replace(source.line(span.start)) == Some(source.line(span.start)) {
+                continue;
+            }
             let place = Place { file, span, section: "".into(), key: "" };
             let what = format!("this is not TOML: {}", section::clean_error(&error.message()));
             findings.add_hidden(&place, what, "texts stand in quotes, `#` begins a comment, tables are `[name]`");
         }
+        good &= line.is_none();
         tables.push(table);
     }
-    tables
+    good.then_some(tables)
 }
 
 fn assembled<'s>(
@@ -127,7 +135,6 @@ fn assembled<'s>(
     hostname: &str,
     findings: &'s Findings,
 ) -> Option<Settings> {
-    let broken = !findings.is_empty();
     let roots: Vec<_> = tables.iter().enumerate().map(|(file, table)| Section::root(file, table, findings)).collect();
     let (main, added) = roots.split_first()?;
     let daemon = daemon::read(main, hostname);
@@ -147,9 +154,6 @@ fn assembled<'s>(
         root.close();
     }
     conflict::check(&jobs, &remotes, sources, findings);
-    if broken {
-        return None;
-    }
     let remotes = remotes.into_iter().filter_map(|(name, remote)| Some((name, remote?))).collect();
     let jobs = jobs.into_iter().map(|job| (job.settings.job.name.clone(), job.settings)).collect();
     Some(Settings { daemon: daemon?, remotes, jobs })
@@ -244,29 +248,4 @@ fn twice(noun: &str, place: &Place, other: &Place, sources: &[Source], findings:
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Problems, Settings, parse};
-    use crate::rotation::job::{Drift, Retire, Strategy};
-    use crate::rotation::time::Span;
-
-    fn read(text: &str) -> Result<Settings, Problems> {
-        parse(vec![("rotated.toml".into(), text.to_owned())], "ops1")
-    }
-
-    #[test]
-    fn the_minimal_config_gets_every_default() {
-        let settings = read(include_str!("../../config/minimal.toml")).unwrap();
-        assert_eq!(settings.daemon.instance.as_str(), "ops1");
-        assert_eq!(settings.daemon.late_max, Span::from_seconds(600));
-        let remote = settings.remotes.values().next().unwrap();
-        assert_eq!((remote.max_parallel, remote.consumer_url.as_str()), (8, "https://10.0.0.11:8006"));
-        let job = &settings.jobs.values().next().unwrap().job;
-        assert_eq!((job.grace, job.retire_after), (Span::from_days(1), Span::from_days(7)));
-        assert_eq!((job.retire, job.first_retire, job.drift), (Retire::Auto, Retire::Ask, Drift::Copy));
-        assert_eq!(
-            (job.strategy, &job.window, &job.retire_window, &job.schedule),
-            (Strategy::Replace, &None, &None, &None)
-        );
-        assert_eq!(job.destinations.keys().map(ToString::to_string).collect::<Vec<_>>(), ["file-1"]);
-    }
-}
+mod tests;

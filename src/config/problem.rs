@@ -190,10 +190,6 @@ impl Findings {
         self.0.borrow_mut().push(Finding { file, span: None, key: String::new(), what, advice, hidden: false });
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.borrow().is_empty()
-    }
-
     /// In the order of the files and their lines, each once; none if there is nothing wrong.
     pub(super) fn problems(self, sources: &[Source]) -> Option<Problems> {
         let mut findings = self.0.into_inner();
@@ -247,7 +243,7 @@ impl Source {
     }
 
     /// The number, from 1, of the line that holds byte `at`.
-    fn line(&self, at: usize) -> usize {
+    pub(super) fn line(&self, at: usize) -> usize {
         self.lines.partition_point(|begin| *begin <= at)
     }
 

@@ -153,12 +153,11 @@ impl<'t> Section<'t> {
         let mut sections = Vec::new();
         for (index, item) in list.iter().take(self.list_bound(&place, list.len())).enumerate() {
             let path = format!("{}[{}]", place_path(&self.path, key), index + 1);
-            match item.get_ref().as_table() {
-                Some(table) => sections.push(self.below(table, item.span(), path, noun)),
-                None => {
-                    let place = Place { span: item.span(), ..place.clone() };
-                    self.say_wrong_type(&place, "a list of tables", item.get_ref());
-                }
+            if let Some(table) = item.get_ref().as_table() {
+                sections.push(self.below(table, item.span(), path, noun));
+            } else {
+                let place = Place { span: item.span(), ..place.clone() };
+                self.say_wrong_type(&place, "a list of tables", item.get_ref());
             }
         }
         Some(Located { value: sections, place })

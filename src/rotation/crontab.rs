@@ -6,7 +6,7 @@
 
 use std::str::FromStr;
 
-use chrono::{Datelike, NaiveDate, NaiveDateTime, TimeDelta, Utc};
+use chrono::{Datelike, NaiveDate, NaiveDateTime, TimeDelta, Timelike};
 
 use super::schedule::ScheduleError;
 use super::time::Span;
@@ -26,6 +26,8 @@ pub(super) struct Crontab {
     pub(super) every_hour: bool,
     /// One calendar, or two of which either suffices.
     calendars: Vec<cron::Schedule>,
+    /// The longest time between two times on the wall clock, counted once.
+    pub(super) longest_interval: Span,
 }
 
 /// A set of small numbers: bit `n` is number `n`.
@@ -99,44 +101,55 @@ impl Crontab {
         } else {
             vec![calendar(&fields, SECOND)?]
         };
-        let crontab = Self { fields, either_day, every_hour: texts[HOUR].starts_with('*'), calendars };
-        if crontab.days().next().is_none() {
+        let mut crontab = Self {
+            fields,
+            either_day,
+            every_hour: texts[HOUR].starts_with('*'),
+            calendars,
+            longest_interval: Span::ZERO,
+        };
+        let Some(longest) = crontab.measured() else {
             let advice = "no month it names has such a day: `0 3 28 2 *` is 03:00 on the 28th of February";
             return Err(ScheduleError::new("names a day that never comes", advice));
-        }
+        };
+        crontab.longest_interval = longest;
         Ok(crontab)
     }
 
     /// The first time after `wall`, to the second; none after the year 2100.
     pub(super) fn next(&self, wall: NaiveDateTime) -> Option<NaiveDateTime> {
-        let wall = in_range(wall);
-        self.calendars
-            .iter()
-            .filter_map(|calendar| calendar.after(&wall.and_utc()).next())
-            .min()
-            .map(|time| time.naive_utc())
+        let after = wall.max(new_year(1970));
+        if after >= new_year(2101) {
+            return None;
+        }
+        let first = |calendar: &cron::Schedule| calendar.after(&after.and_utc()).next();
+        self.calendars.iter().filter_map(first).min().map(|time| time.naive_utc())
     }
 
     /// The last time at or before `wall`; none before the year 1970.
     pub(super) fn previous(&self, wall: NaiveDateTime) -> Option<NaiveDateTime> {
-        let behind = in_range(wall).and_utc() + TimeDelta::seconds(1);
-        let last = |calendar: &cron::Schedule| calendar.after::<Utc>(&behind).next_back();
+        let before = wall.min(new_year(2101));
+        if before < new_year(1970) {
+            return None;
+        }
+        // The crate looks for what is before a whole second, but at or before any other moment.
+        let before = before.with_nanosecond(0)?.and_utc() + TimeDelta::seconds(1);
+        let last = |calendar: &cron::Schedule| calendar.after(&before).next_back();
         self.calendars.iter().filter_map(last).max().map(|time| time.naive_utc())
     }
 
-    /// The longest time between two times on the wall clock.
-    pub(super) fn longest_interval(&self) -> Span {
+    fn measured(&self) -> Option<Span> {
         let within = self.longest_within_a_day();
         let overnight = DAY_SECONDS - self.last_of_day() + self.first_of_day();
         let mut days = self.days();
-        let Some(mut before) = days.next() else { return Span::ZERO };
+        let mut before = days.next()?;
         let mut apart = 0;
         for day in days {
             apart = apart.max((day - before).num_days());
             before = day;
         }
         let nights = u64::try_from(apart).unwrap_or(0).saturating_sub(1) * u64::from(DAY_SECONDS);
-        Span::from_seconds((nights + u64::from(overnight)).max(u64::from(within)))
+        Some(Span::from_seconds((nights + u64::from(overnight)).max(u64::from(within))))
     }
 
     /// Whether it ever comes on weekday `weekday` (0 is Sunday) at a second of the day from `range`.
@@ -184,10 +197,9 @@ impl Crontab {
     }
 }
 
-/// What the `cron` crate can count in.
-fn in_range(wall: NaiveDateTime) -> NaiveDateTime {
-    let day = |year| NaiveDate::from_ymd_opt(year, 1, 2).unwrap_or_default().and_hms_opt(0, 0, 0).unwrap_or_default();
-    wall.clamp(day(1970), day(2101))
+/// The `cron` crate counts from 1970 to 2100.
+fn new_year(year: i32) -> NaiveDateTime {
+    NaiveDate::from_ymd_opt(year, 1, 1).unwrap_or_default().and_time(chrono::NaiveTime::MIN)
 }
 
 /// The fields as the `cron` crate wants them, the field `free` unrestricted (seconds never are).

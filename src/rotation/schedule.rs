@@ -82,7 +82,7 @@ impl Schedule {
     pub fn longest_interval(&self) -> Span {
         let closed = self.window.as_ref().map_or(0, Window::closed_seconds_max);
         let waits = Span::from_seconds(closed).millis().saturating_add(self.jitter.millis());
-        Span::from_millis(self.crontab.longest_interval().millis().saturating_add(waits))
+        Span::from_millis(self.crontab.longest_interval.millis().saturating_add(waits))
     }
 
     /// An occurrence with its jitter, which ends before the next one and before the window closes.
@@ -179,4 +179,333 @@ fn spread(seed: &str, occurrence: Timestamp) -> u64 {
         bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     let hash = (hash ^ hash >> 33).wrapping_mul(0xff51_afd7_ed55_8ccd);
     hash ^ hash >> 33
+}
+
+#[cfg(test)]
+mod tests {
+    use std::str::FromStr;
+
+    use chrono::{DateTime, Datelike, TimeZone, Timelike};
+    use chrono_tz::Tz;
+    use proptest::prelude::*;
+
+    use super::{Schedule, Window};
+    use crate::rotation::time::{Span, Timestamp};
+
+    /// Clocks change by an hour, by half an hour, in the south, and not at all.
+    const ZONES: [Tz; 5] =
+        [Tz::UTC, Tz::Europe__Vienna, Tz::America__New_York, Tz::Australia__Lord_Howe, Tz::Asia__Kolkata];
+
+    fn moment(text: &str) -> Timestamp {
+        Timestamp::from_seconds(DateTime::parse_from_rfc3339(text).unwrap().timestamp())
+    }
+
+    fn schedule(line: &str, zone: Tz) -> Schedule {
+        Schedule::parse(line, zone, Span::ZERO, None).unwrap()
+    }
+
+    /// The due times after `from`, each as the wall clock shows it.
+    fn check(line: &str, zone: Tz, from: &str, expected: &[&str]) {
+        let schedule = schedule(line, zone);
+        let mut now = moment(from);
+        for text in expected {
+            let due = schedule.next_after(now, "ci").unwrap();
+            assert_eq!(due, moment(text), "{line}: {due} is not {text}");
+            assert_eq!(schedule.latest_at_or_before(due, "ci"), Some(due), "{line}");
+            now = due;
+        }
+    }
+
+    #[test]
+    fn crontab_lines_mean_what_crontab_says() {
+        let from = "2026-11-22T12:00:00Z"; // a Sunday
+        check("0 3 1 */3 *", Tz::UTC, from, &["2027-01-01T03:00:00Z", "2027-04-01T03:00:00Z"]);
+        check("30 0 3 1 * *", Tz::UTC, from, &["2026-12-01T03:00:30Z"]);
+        check("0 0 * * 0", Tz::UTC, from, &["2026-11-29T00:00:00Z"]);
+        check("0 0 * * 7", Tz::UTC, from, &["2026-11-29T00:00:00Z"]);
+        check("0 0 * * SUN", Tz::UTC, from, &["2026-11-29T00:00:00Z"]);
+        check(
+            "0 0 * * fri-sun",
+            Tz::UTC,
+            from,
+            &["2026-11-27T00:00:00Z", "2026-11-28T00:00:00Z", "2026-11-29T00:00:00Z"],
+        );
+        check(
+            "0 0 13 * 5",
+            Tz::UTC,
+            from,
+            &["2026-11-27T00:00:00Z", "2026-12-04T00:00:00Z", "2026-12-11T00:00:00Z", "2026-12-13T00:00:00Z"],
+        );
+        check("0 0 */10 * 2", Tz::UTC, from, &["2026-12-01T00:00:00Z", "2027-05-11T00:00:00Z"]);
+        check("0 0 29 feb *", Tz::UTC, from, &["2028-02-29T00:00:00Z"]);
+        check(
+            "5-10/5,59 23 31 12 *",
+            Tz::UTC,
+            from,
+            &["2026-12-31T23:05:00Z", "2026-12-31T23:10:00Z", "2026-12-31T23:59:00Z"],
+        );
+        check("@monthly", Tz::UTC, from, &["2026-12-01T00:00:00Z"]);
+        check("@yearly", Tz::UTC, from, &["2027-01-01T00:00:00Z"]);
+        check("@hourly", Tz::UTC, from, &["2026-11-22T13:00:00Z"]);
+        check("@Weekly", Tz::UTC, from, &["2026-11-29T00:00:00Z"]);
+        check("@midnight", Tz::Europe__Vienna, from, &["2026-11-22T23:00:00Z"]);
+    }
+
+    #[test]
+    fn a_time_in_the_spring_gap_comes_at_its_end_and_once() {
+        // 02:00 became 03:00 in Vienna at 01:00 UTC.
+        check(
+            "30 2 * * *",
+            Tz::Europe__Vienna,
+            "2026-03-28T12:00:00Z",
+            &["2026-03-29T01:00:00Z", "2026-03-30T00:30:00Z"],
+        );
+        check(
+            "*/20 2 * * *",
+            Tz::Europe__Vienna,
+            "2026-03-28T12:00:00Z",
+            &["2026-03-29T01:00:00Z", "2026-03-30T00:00:00Z"],
+        );
+        check(
+            "0 2,3 * * *",
+            Tz::Europe__Vienna,
+            "2026-03-28T12:00:00Z",
+            &["2026-03-29T01:00:00Z", "2026-03-30T00:00:00Z"],
+        );
+        // Half an hour is skipped on Lord Howe; a whole day was on Samoa.
+        check("15 2 * * *", Tz::Australia__Lord_Howe, "2026-10-03T12:00:00Z", &["2026-10-03T15:30:00Z"]);
+        check("0 12 30 12 *", Tz::Pacific__Apia, "2011-12-29T12:00:00Z", &["2011-12-30T10:00:00Z"]);
+    }
+
+    #[test]
+    fn a_repeated_autumn_time_comes_once_and_every_hour_follows_real_time() {
+        // 03:00 became 02:00 in Vienna at 01:00 UTC.
+        check(
+            "30 2 * * *",
+            Tz::Europe__Vienna,
+            "2026-10-24T12:00:00Z",
+            &["2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"],
+        );
+        check(
+            "0 * * * *",
+            Tz::Europe__Vienna,
+            "2026-10-24T23:30:00Z",
+            &["2026-10-25T00:00:00Z", "2026-10-25T01:00:00Z", "2026-10-25T02:00:00Z"],
+        );
+        check(
+            "30 * * * *",
+            Tz::Europe__Vienna,
+            "2026-03-29T00:00:00Z",
+            &["2026-03-29T00:30:00Z", "2026-03-29T01:30:00Z"],
+        );
+    }
+
+    #[test]
+    fn refuses_what_cannot_be_and_says_what_can() {
+        for line in [
+            "",
+            "* * * *",
+            "* * * * * * *",
+            "60 * * * *",
+            "* 24 * * *",
+            "* * 0 * *",
+            "* * 32 * *",
+            "* * * 13 *",
+            "* * * * 8",
+            "0 0 30 2 *",
+            "0 0 31 4,6 *",
+            "x * * * *",
+            "*/0 * * * *",
+            "*/61 * * * *",
+            "5/2 * * * *",
+            "9-5 * * * *",
+            "1,,2 * * * *",
+            "-1 * * * *",
+            "+1 * * * *",
+            "0 0 L * *",
+            "? * * * *",
+            "0 0 * * 5#2",
+            "@reboot",
+            "@",
+            "manual",
+            "0 0 * * \u{1b}",
+            "* * * * 1-",
+        ] {
+            let error = Schedule::parse(line, Tz::UTC, Span::ZERO, None).unwrap_err();
+            assert!(error.advice.contains('`') || error.advice.contains('@'), "{line}: {error:?}");
+        }
+        // Either day suffices, so this comes on Mondays in February.
+        assert!(Schedule::parse("0 0 30 2 1", Tz::UTC, Span::ZERO, None).is_ok());
+    }
+
+    #[test]
+    fn windows_hold_what_comes_outside_until_they_open() {
+        let zone = Tz::UTC;
+        let window = Window::parse("Mon-Fri 02:00-05:00", zone).unwrap();
+        let schedule = Schedule::parse("0 3 * * *", zone, Span::ZERO, Some(&window)).unwrap();
+        // Saturday's and Sunday's wait for Monday 02:00, and Monday's own comes an hour later.
+        let mut now = moment("2026-11-20T02:30:00Z");
+        for text in ["2026-11-20T03:00:00Z", "2026-11-23T02:00:00Z", "2026-11-23T03:00:00Z", "2026-11-24T03:00:00Z"] {
+            let due = schedule.next_after(now, "ci").unwrap();
+            assert_eq!(due, moment(text));
+            assert_eq!(schedule.latest_at_or_before(due, "ci"), Some(due));
+            let before = schedule.latest_at_or_before(due - Span::from_seconds(1), "ci").unwrap();
+            assert!(before < due && before < now + Span::from_seconds(1));
+            now = due;
+        }
+        assert_eq!(
+            schedule.latest_at_or_before(moment("2026-11-22T12:00:00Z"), "ci"),
+            Some(moment("2026-11-20T03:00:00Z"))
+        );
+    }
+
+    #[test]
+    fn a_window_no_time_falls_into_is_refused() {
+        let hits = |line: &str, window: &str| {
+            Schedule::parse(line, Tz::UTC, Span::ZERO, Some(&Window::parse(window, Tz::UTC).unwrap())).is_ok()
+        };
+        assert!(hits("0 3 * * *", "Mon-Fri 02:00-05:00"));
+        assert!(!hits("0 6 * * *", "Mon-Fri 02:00-05:00"));
+        assert!(!hits("0 5 * * *", "Mon-Fri 02:00-05:00"), "it closes at 05:00");
+        assert!(!hits("0 3 * * sat", "Mon-Fri 02:00-05:00"));
+        assert!(hits("0 3 * * sat", "Fri 22:00-04:00"), "Friday's window closes on Saturday");
+        assert!(!hits("0 3 * * fri", "Fri 22:00-04:00"));
+        assert!(hits("59 59 23 29 2 *", "Sun"), "some leap day is a Sunday");
+    }
+
+    #[test]
+    fn jitter_is_stable_and_stays_in_its_window_and_interval() {
+        let zone = Tz::Europe__Vienna;
+        let window = Window::parse("02:00-05:00", zone).unwrap();
+        let late = Schedule::parse("50 4 * * *", zone, Span::from_seconds(7200), Some(&window)).unwrap();
+        let dense = Schedule::parse("*/5 * * * *", zone, Span::from_days(1), None).unwrap();
+        let mut moments = std::collections::BTreeSet::new();
+        for job in 0..200 {
+            let seed = format!("job-{job}");
+            let from = moment("2026-06-01T00:00:00Z");
+            let due = late.next_after(from, &seed).unwrap();
+            assert!(window.is_open(due) && due >= moment("2026-06-01T02:50:00Z"), "{due}");
+            assert_eq!(late.next_after(from, &seed), Some(due));
+            moments.insert(due);
+            let first = dense.next_after(from, &seed).unwrap();
+            let second = dense.next_after(first, &seed).unwrap();
+            assert!(second > first && second.since(first) < Span::from_seconds(600));
+        }
+        assert!(moments.len() > 100, "200 jobs are spread over ten minutes, not {} moments", moments.len());
+        // A constant: the same job must come at the same time in every version.
+        assert_eq!(late.next_after(moment("2026-06-01T00:00:00Z"), "ci"), Some(moment("2026-06-01T02:57:43Z")));
+    }
+
+    #[test]
+    fn the_longest_interval_covers_the_longest_month() {
+        let hours = |line: &str| schedule(line, Tz::UTC).longest_interval().seconds() / 3600;
+        for (line, expected) in [
+            ("0 3 1 */3 *", 92 * 24),
+            ("0 3 * * *", 24),
+            ("0 3 1 * *", 31 * 24),
+            ("0 3 * * 1-5", 3 * 24),
+            ("0 0 29 2 *", 1461 * 24),
+            ("0 */6 * * *", 6),
+            ("0 1,13 * * *", 12),
+            ("0 1,2 * * *", 23),
+            ("@yearly", 366 * 24),
+        ] {
+            assert_eq!(hours(line), expected, "{line}");
+        }
+        assert_eq!(schedule("0,10 * * * *", Tz::UTC).longest_interval(), Span::from_seconds(3000));
+        assert_eq!(schedule("* * * * * *", Tz::UTC).longest_interval(), Span::from_seconds(1));
+    }
+
+    #[test]
+    fn no_moment_makes_it_panic() {
+        let window = Window::parse("Sun 02:00-03:00", Tz::Europe__Vienna).unwrap();
+        for zone in ZONES {
+            let plain = schedule("*/7 2 29 2 *", zone);
+            let held = Schedule::parse("30 * * * *", zone, Span::from_days(3), Some(&window)).unwrap();
+            for millis in [i64::MIN, -1, 0, 1, 4_102_444_800_000, 253_402_300_800_000, i64::MAX - 1, i64::MAX] {
+                let now = Timestamp::from_millis(millis);
+                for schedule in [&plain, &held] {
+                    let _ = (schedule.next_after(now, ""), schedule.latest_at_or_before(now, ""));
+                }
+            }
+        }
+    }
+
+    fn field(least: u32, most: u32) -> BoxedStrategy<String> {
+        prop_oneof![
+            3 => Just("*".to_owned()),
+            3 => (least..=most).prop_map(|number| number.to_string()),
+            1 => (2..=12_u32).prop_map(|step| format!("*/{step}")),
+            1 => (least..=most, least..=most).prop_map(|(a, b)| format!("{}-{}", a.min(b), a.max(b))),
+            1 => (least..=most, least..=most).prop_map(|(a, b)| format!("{a},{b}")),
+        ]
+        .boxed()
+    }
+
+    /// A day field without `*/n`, of which croner and crontab(5) think differently beside another day field.
+    fn day_field(least: u32, most: u32) -> BoxedStrategy<String> {
+        field(least, most).prop_map(|text| if text.starts_with("*/") { "*".to_owned() } else { text }).boxed()
+    }
+
+    proptest! {
+        /// croner walks the zoned calendar by itself; both must agree on every due time of four years.
+        #[test]
+        fn agrees_with_croner(
+            zone in prop::sample::select(ZONES.to_vec()),
+            fields in (field(0, 59), field(0, 23), day_field(1, 28), field(1, 12), day_field(0, 6)),
+            from in 1_704_067_200_i64..1_830_297_600,
+            near in prop::option::of(0..4_usize),
+        ) {
+            let (minute, hour, day, month, weekday) = fields;
+            // croner treats lists, ranges and steps of fixed hours like `*` when clocks change; crontab(5) does not.
+            let fixed = |text: &str| text.parse::<u32>().is_ok();
+            let changes = ![Tz::UTC, Tz::Asia__Kolkata].contains(&zone);
+            prop_assume!(!changes || hour.starts_with('*') || (fixed(&hour) && fixed(&minute)));
+            // Half of the cases begin near a change of clocks.
+            let from = near.map_or(from, |change| [1_774_746_000, 1_792_890_000, 1_793_512_800, 1_775_314_800][change] - 7200 + from % 10_800);
+            let line = format!("{minute} {hour} {day} {month} {weekday}");
+            let ours = schedule(&line, zone);
+            let theirs = croner::Cron::from_str(&line).unwrap();
+            let mut now = zone.timestamp_opt(from, 0).unwrap();
+            for _ in 0..12 {
+                let expected = theirs.find_next_occurrence(&now, false).unwrap();
+                let due = ours.next_after(Timestamp::from_seconds(now.timestamp()), "ci").unwrap();
+                prop_assert_eq!(due.seconds(), expected.timestamp(), "{} in {} after {}", line, zone, now);
+                let before = Timestamp::from_seconds(expected.timestamp()) - Span::from_millis(1);
+                let latest = ours.latest_at_or_before(before, "ci").unwrap();
+                prop_assert!(latest <= Timestamp::from_seconds(now.timestamp()), "{} skipped by {}", latest, line);
+                now = expected;
+            }
+        }
+
+        /// A window looked at from outside: every minute of a week is as its text says.
+        #[test]
+        fn windows_open_and_close_by_the_wall_clock(
+            zone in prop::sample::select(ZONES.to_vec()),
+            from in 1_704_067_200_i64..1_830_297_600,
+            (days, opens, closes) in (1_u8..0x7f, 0..24_u32, 0..24_u32),
+        ) {
+            prop_assume!(opens != closes);
+            let names = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
+            let listed: Vec<_> = (0..7).filter(|day| days & (1 << day) != 0).map(|day| names[day]).collect();
+            let window = Window::parse(&format!("{} {opens:02}:00-{closes:02}:00", listed.join(",")), zone).unwrap();
+            let now = Timestamp::from_seconds(from);
+            let open = |second: i64| {
+                let wall = zone.timestamp_opt(second, 0).unwrap();
+                let (hour, today) = (wall.hour(), wall.weekday().num_days_from_sunday());
+                let has = |day: u32| days & (1 << (day % 7)) != 0;
+                if opens < closes {
+                    has(today) && (opens..closes).contains(&hour)
+                } else {
+                    (has(today) && hour >= opens) || (has(today + 6) && hour < closes)
+                }
+            };
+            prop_assert_eq!(window.is_open(now), open(from));
+            let opening = window.next_opening(now);
+            prop_assert!(open(opening.seconds()));
+            for second in (from..opening.seconds()).step_by(900) {
+                prop_assert!(!open(second), "{} opens at {}, not only at {}", window, second, opening);
+            }
+        }
+    }
 }
