@@ -23,6 +23,7 @@ use rotated::daemon::once::{Once, Wanted};
 use rotated::journal::SqliteJournal;
 use rotated::rotation::event::{Event, Step};
 use rotated::rotation::fault::Fault;
+use rotated::rotation::mark::strip;
 use rotated::rotation::notice::Notice;
 use rotated::rotation::time::Span;
 
@@ -50,9 +51,13 @@ fn main() -> anyhow::Result<()> {
     heading("`rotated --once --job deploy`: same rights, delivered, proven; both tokens work from here on.");
     run(&stage, &["deploy"])?;
 
-    heading("The same for terraform, but rotated is killed as it writes the secret. No copy of it is left in memory.");
+    heading(
+        "The same for terraform, which has two files. rotated is killed between them: no copy of the secret is left.",
+    );
     killed(&stage, "terraform")?;
-    quiet("killed. The next run finds in its journal that it was writing, and reads the file back:");
+    quiet(
+        "killed. The next run knows from its journal how far that was, and reads the secret back from the first file:",
+    );
     run(&stage, &["terraform"])?;
 
     heading("metrics: the exporter does not reload. The rotation stops there, with both tokens alive.");
@@ -107,9 +112,12 @@ fn run(stage: &Stage, jobs: &[&str]) -> anyhow::Result<()> {
     play(stage, jobs, |_| false)
 }
 
-/// The same, cut off the moment the secret is about to be written.
+/// The same, cut off as the second destination is about to be written.
 fn killed(stage: &Stage, job: &str) -> anyhow::Result<()> {
-    play(stage, &[job], |event| matches!(event, Event::Began { step: Step::Publish(_), .. }))
+    play(stage, &[job], |event| match event {
+        Event::Began { step: Step::Publish(destination), .. } => destination.as_str() == "file-2",
+        _ => false,
+    })
 }
 
 fn play(stage: &Stage, jobs: &[&str], dies_at: impl Fn(&Event) -> bool + Send + Sync) -> anyhow::Result<()> {
@@ -155,9 +163,9 @@ fn tokens(stage: &Stage) -> Vec<String> {
             let rights = stage.site.with(|cluster| cluster.acl_of(&subject).len());
             let expiry = if token.expire == 0 { "never expires" } else { "expired" };
             let comment = token.comment.unwrap_or_default();
-            let comment =
-                if comment.chars().count() > 44 { comment.chars().take(43).chain(['…']).collect() } else { comment };
-            rows.push(format!("{id:<44} {expiry:<14} {rights} ACL  {comment}"));
+            let words = strip(&comment);
+            let mark = if words == comment { "" } else { "(mark) " };
+            rows.push(format!("{id:<44} {expiry:<14} {rights} ACL  {mark}{words}"));
         }
     }
     rows

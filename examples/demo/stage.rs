@@ -45,7 +45,6 @@ impl Clock for StageClock {
 
 /// A job on the stage: its file and where the consumer finds the token in it.
 pub(crate) struct Consumed {
-    pub(crate) job: &'static str,
     token: &'static str,
     pub(crate) file: PathBuf,
     pub(crate) key: &'static str,
@@ -71,7 +70,7 @@ impl Stage {
         write_rotator(&site, folder.path())?;
         for one in &consumed {
             let secret = site.with(|cluster| cluster.full_secret(one.token)).context("the seed has the token")?;
-            std::fs::write(&one.file, one.before.replace("TOKEN", &secret))?;
+            std::fs::write(&one.file, one.before.replace("<token>", &secret))?;
         }
         let settings = settings(folder.path(), &site.url(0))?;
         let count = Arc::new(Count::default());
@@ -117,28 +116,20 @@ fn cluster(clock: &site::Clock) -> anyhow::Result<Site> {
 }
 
 fn files(folder: &Path) -> Vec<Consumed> {
-    let consumed = |job, token, file: &str, key, before| Consumed { job, token, file: folder.join(file), key, before };
+    let consumed = |token, file: &str, key, before| Consumed { token, file: folder.join(file), key, before };
     vec![
+        consumed("ci@pve!deploy", "deploy.env", "PROXMOX_API_TOKEN", "LOG_LEVEL=info\nPROXMOX_API_TOKEN=<token>\n"),
         consumed(
-            "deploy",
-            "ci@pve!deploy",
-            "deploy.env",
-            "PROXMOX_API_TOKEN",
-            "LOG_LEVEL=info\nPROXMOX_API_TOKEN=TOKEN\n",
-        ),
-        consumed(
-            "metrics",
             "mon@pve!metrics",
             "exporter.json",
             "api_token",
-            "{\n  \"interval\": 15,\n  \"api_token\": \"TOKEN\"\n}\n",
+            "{\n  \"interval\": 15,\n  \"api_token\": \"<token>\"\n}\n",
         ),
         consumed(
-            "terraform",
             "provisioner@pve!terraform",
             "lab.auto.tfvars",
             "proxmox_api_token",
-            "# sizes agreed with the storage team\nvm_disk_gb = 40\n\nproxmox_api_token = \"TOKEN\"\n",
+            "# sizes agreed with the storage team\nvm_disk_gb = 40\n\nproxmox_api_token = \"<token>\"\n",
         ),
     ]
 }

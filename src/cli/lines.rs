@@ -16,6 +16,8 @@ const GOOD: Style = AnsiColor::Green.on_default();
 const BAD: Style = AnsiColor::Red.on_default();
 const ODD: Style = AnsiColor::Yellow.on_default();
 const PLAIN: Style = Style::new();
+/// The first column's width; longer names push the rest.
+const JOB_WIDTH: usize = 10;
 
 /// A line for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +39,7 @@ pub fn print_human(notice: &Notice<'_>) {
     for Line { style, word, text } in lines {
         let mut parts = text.lines();
         let first = parts.next().unwrap_or_default();
-        let _ = writeln!(out, "{job}  {style}{word:<9}{style:#} {first}");
+        let _ = writeln!(out, "{job:<JOB_WIDTH$} {style}{word:<9}{style:#} {first}");
         for part in parts {
             let _ = writeln!(out, "    {part}");
         }
@@ -122,7 +124,7 @@ fn of_event(ledger: &Ledger, event: &Event) -> Vec<Line> {
         Event::Failed { step, fault, .. } => failed(ledger, step, fault),
         // What was refused or held is told at the end, with what to do.
         Event::Began { .. } | Event::Refused { .. } | Event::Held { .. } => Vec::new(),
-        Event::Resumed { .. } => vec![line(ODD, "resumed", "an earlier run was cut off; looking what became of it")],
+        Event::Resumed { .. } => vec![line(ODD, "resumed", "takes up what an earlier run left")],
         Event::Absent { name, .. } => vec![line(PLAIN, "absent", format!("{} is not there", id(name)))],
         Event::Foreign { name, .. } => {
             vec![line(ODD, "foreign", format!("{} is not ours, it is left alone", id(name)))]
@@ -264,8 +266,11 @@ fn failed(ledger: &Ledger, step: &Step, fault: &Fault) -> Vec<Line> {
 
 fn of_end(job: &Job, ledger: &Ledger, faults: &[Fault]) -> Vec<Line> {
     if !faults.is_empty() {
-        let word = if ledger.hold.is_some() { "held" } else { "failed" };
-        return faults.iter().map(|fault| line(BAD, word, fault.to_string())).collect();
+        let (word, then) = match ledger.hold {
+            Some(_) => ("held", format!("\n  then:    `rotated --once --job {}` goes on where it stopped", job.name)),
+            None => ("failed", String::new()),
+        };
+        return faults.iter().map(|fault| line(BAD, word, format!("{fault}{then}"))).collect();
     }
     let next = match ledger.next_due(job) {
         Some((at, reason)) => format!("next rotation {at} ({})", reason_words(reason)),
