@@ -114,17 +114,18 @@ fn run(stage: &Stage, jobs: &[&str]) -> anyhow::Result<()> {
 
 /// The same, cut off as the second destination is about to be written.
 fn killed(stage: &Stage, job: &str) -> anyhow::Result<()> {
-    play(stage, &[job], |event| match event {
-        Event::Began { step: Step::Publish(destination), .. } => destination.as_str() == "file-2",
-        _ => false,
-    })
+    play(
+        stage,
+        &[job],
+        |event| matches!(event, Event::Began { step: Step::Publish(destination), .. } if destination.as_str() == "file-2"),
+    )
 }
 
 fn play(stage: &Stage, jobs: &[&str], dies_at: impl Fn(&Event) -> bool + Send + Sync) -> anyhow::Result<()> {
     let journal = SqliteJournal::open(&stage.settings.daemon.state_dir).map_err(|error| told(&Fault::from(&error)))?;
     let ledgers = journal.ledgers().map_err(|error| told(&Fault::from(&error)))?;
     let jobs = jobs.iter().map(|name| name.parse()).collect::<Result<_, _>>()?;
-    let wanted = Wanted { jobs, rehearse: false, by: "the demo".into() };
+    let wanted = Wanted { jobs, by: "the demo".into(), ..Wanted::default() };
     let dead = AtomicBool::new(false);
     let listener = |notice: &Notice<'_>| {
         if dead.load(Ordering::Relaxed) {

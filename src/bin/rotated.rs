@@ -29,7 +29,8 @@ fn main() -> ExitCode {
         return ExitCode::from(EXIT_USAGE);
     }
     let by = format!("uid {}: rotated --once --job", rustix::process::getuid().as_raw());
-    let wanted = Wanted { jobs: args.jobs.into_iter().collect(), rehearse: args.rehearse, by };
+    let jobs = args.jobs.into_iter().collect();
+    let wanted = Wanted { jobs, rehearse: args.rehearse, order: args.order, by };
     let listener = if args.json { lines::print_json } else { lines::print_human };
     match start::once(&settings, &wanted, &listener) {
         Ok(true) => ExitCode::SUCCESS,

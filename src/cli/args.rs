@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::rotation::event::Order;
 use crate::token::JobName;
 
 /// Where the config lies unless `--config` says otherwise.
@@ -25,9 +26,20 @@ pub struct DaemonArgs {
     /// With --once: create, grant, verify and discard; no destination is touched
     #[arg(long, requires = "once")]
     pub rehearse: bool,
+    /// With --job: an order instead of a rotation: retry or abandon (on hold), retire (a token that waits for it), undo
+    /// (bring an expired token back), adopt (after a lost journal)
+    #[arg(long, value_name = "ORDER", value_parser = order, requires = "jobs", conflicts_with = "rehearse")]
+    pub order: Option<Order>,
     /// Print a JSON object per line
     #[arg(long)]
     pub json: bool,
+}
+
+fn order(text: &str) -> Result<Order, String> {
+    Order::ALL.into_iter().find(|order| order.as_str() == text).ok_or_else(|| {
+        let known: Vec<_> = Order::ALL.iter().map(|order| order.as_str()).collect();
+        format!("an order is one of {}", known.join(", "))
+    })
 }
 
 /// Looks at the config of rotated.
@@ -107,6 +119,9 @@ mod tests {
               --once           Do what is due, carry on what earlier runs left, wait for no grace, and exit
               --job <NAME>...  With --once: rotate these jobs now, whatever their schedule says
               --rehearse       With --once: create, grant, verify and discard; no destination is touched
+              --order <ORDER>  With --job: an order instead of a rotation: retry or abandon (on hold),
+                               retire (a token that waits for it), undo (bring an expired token back), adopt
+                               (after a lost journal)
               --json           Print a JSON object per line
           -h, --help           Print help
           -V, --version        Print version

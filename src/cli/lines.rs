@@ -5,7 +5,7 @@ use std::io::Write;
 use anstyle::{AnsiColor, Style};
 use serde_json::json;
 
-use crate::rotation::event::{Event, Gave, Order, Plan, Reason, Step};
+use crate::rotation::event::{Event, Gave, Plan, Reason, Step};
 use crate::rotation::fault::Fault;
 use crate::rotation::job::Job;
 use crate::rotation::ledger::{Ledger, State, Verdict};
@@ -136,17 +136,7 @@ fn of_event(ledger: &Ledger, event: &Event) -> Vec<Line> {
         Event::Well { .. } => vec![line(GOOD, "well", "needs no repair any more")],
         Event::Removed { .. } => vec![line(ODD, "removed", "no job in the config names this token any more")],
         Event::Returned { .. } => vec![line(PLAIN, "returned", "the job is back in the config")],
-        Event::Ordered { order, by, .. } => vec![line(PLAIN, order_word(*order), format!("ordered by {by}"))],
-    }
-}
-
-fn order_word(order: Order) -> &'static str {
-    match order {
-        Order::Retry => "retry",
-        Order::Abandon => "abandon",
-        Order::Retire => "retire",
-        Order::Undo => "undo",
-        Order::Adopt => "adopt",
+        Event::Ordered { order, by, .. } => vec![line(PLAIN, order.as_str(), format!("ordered by {by}"))],
     }
 }
 

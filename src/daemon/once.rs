@@ -31,6 +31,8 @@ pub struct Wanted {
     pub jobs: BTreeSet<JobName>,
     /// Create, grant, verify, discard: no destination is touched.
     pub rehearse: bool,
+    /// An order for these jobs, instead of a rotation.
+    pub order: Option<Order>,
     /// Who asks, for the journal.
     pub by: String,
 }
@@ -118,8 +120,9 @@ impl<J: Journal + Sync, C: Clock + Sync> Once<'_, J, C> {
         let observer = |ledger: &Ledger, event: &Event| self.tell(&Notice::Event { name, ledger, event });
         let worker = self.worker(&live, &observer);
         worker.resume(ledger).await?;
-        self.take_orders(&worker, ledger, wanted).await?;
-        let mut asked = !wanted.jobs.is_empty();
+        let refused = self.take_orders(&worker, ledger, wanted).await?;
+        let mut asked = !wanted.jobs.is_empty() && wanted.order.is_none();
+        faults.extend(refused);
         for _ in 0..ROUNDS_MAX {
             if let Err(fault) = worker.survey(ledger, job).await? {
                 worker.record(ledger, vec![Event::Refused { fault: fault.clone(), at: self.clock.now() }]).await?;
@@ -150,16 +153,15 @@ impl<J: Journal + Sync, C: Clock + Sync> Once<'_, J, C> {
         worker: &Worker<'_, Live, J, C>,
         ledger: &mut Ledger,
         wanted: &Wanted,
-    ) -> Result<(), Stop> {
-        let at = self.clock.now();
+    ) -> Result<Option<Fault>, Stop> {
         if ledger.removed {
-            worker.record(ledger, vec![Event::Returned { at }]).await?;
+            worker.record(ledger, vec![Event::Returned { at: self.clock.now() }]).await?;
         }
-        if !wanted.jobs.is_empty() && ledger.hold.is_some() {
-            let retry = Event::Ordered { order: Order::Retry, by: wanted.by.clone(), at };
-            worker.record(ledger, vec![retry]).await?;
+        let retry = (!wanted.jobs.is_empty() && ledger.hold.is_some()).then_some(Order::Retry);
+        match wanted.order.or(retry) {
+            Some(order) => Ok(worker.order(ledger, order, &wanted.by).await?.err()),
+            None => Ok(None),
         }
-        Ok(())
     }
 
     /// A ledger whose job has left the config: what was never published is discarded, the rest is left alone and named

@@ -4,8 +4,8 @@
 
 use uuid::Uuid;
 
-use crate::rotation::event::{Event, Reason, Step};
-use crate::rotation::fault::{Fault, Severity};
+use crate::rotation::event::{Event, Order, Reason, Step};
+use crate::rotation::fault::{Fault, FaultCode, Severity};
 use crate::rotation::job::Job;
 use crate::rotation::ledger::{IllegalEvent, Ledger};
 use crate::rotation::look::Scope;
@@ -121,6 +121,18 @@ impl<W: World, J: Journal, C: Clock> Worker<'_, W, J, C> {
                 Ok(Err(fault))
             }
         }
+    }
+
+    /// Gives an operator's order; one that does not fit changes nothing.
+    pub async fn order(&self, ledger: &mut Ledger, order: Order, by: &str) -> Result<Result<(), Fault>, Stop> {
+        let event = Event::Ordered { order, by: by.to_owned(), at: self.clock.now() };
+        if let Err(illegal) = ledger.clone().apply(&event) {
+            let what = format!("did not {} {}", order.as_str(), ledger.key);
+            let next = "nothing was changed; see what the job is doing in `rotated --once`, without an order";
+            return Ok(Err(Fault::lasting(FaultCode::OrderRefused, what, illegal.because, next)));
+        }
+        self.record(ledger, vec![event]).await?;
+        Ok(Ok(()))
     }
 
     /// Does what is next until there is nothing to do before `patience`, and returns what is waited for.

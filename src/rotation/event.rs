@@ -207,6 +207,23 @@ pub enum Order {
     Adopt,
 }
 
+impl Order {
+    /// All orders.
+    pub const ALL: [Self; 5] = [Self::Retry, Self::Abandon, Self::Retire, Self::Undo, Self::Adopt];
+
+    /// The order's word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Retry => "retry",
+            Self::Abandon => "abandon",
+            Self::Retire => "retire",
+            Self::Undo => "undo",
+            Self::Adopt => "adopt",
+        }
+    }
+}
+
 /// What is remembered. The ledger and the rotation are folds over these.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
