@@ -10,6 +10,7 @@ use super::remote::login_file;
 use crate::destination::options::{DestinationOptions, FileOptions, Format, Target};
 use crate::proxmox::options::RemoteOptions;
 use crate::rotation::job::Strategy;
+use crate::rotation::name;
 use crate::token::{JobName, RemoteName, TokenId};
 
 /// The names that `tfvars` and (in capitals) `env` write without `fields`.
@@ -39,6 +40,22 @@ fn same_token(jobs: &[PlacedJob], sources: &[Source], findings: &Findings) {
         );
         findings.add(&placed.token, what, "one token belongs to one job; give that job both destinations");
         first.insert((&job.remote, &job.token), other);
+    }
+    for placed in jobs {
+        let token = &placed.settings.job.token;
+        // What `replace` makes of NAME is NAME-20261122T030000Z.
+        let Some((stem, _)) = token.name.as_str().rsplit_once('-') else { continue };
+        let Ok(stem) = stem.parse() else { continue };
+        let undated = token.sibling(&stem);
+        let Some(other) = first.get(&(&placed.settings.job.remote, &undated)) else { continue };
+        if name::suffix(&stem, &token.name).is_some() {
+            let what = format!(
+                "this token would be a fresh one of the job `{}` ({})",
+                other.settings.job.name,
+                line(sources, &other.token)
+            );
+            findings.add(&placed.token, what, "a job names the token as it was first called: leave this job out");
+        }
     }
     for placed in jobs.iter().filter(|placed| placed.settings.job.strategy == Strategy::Alternate) {
         let job = &placed.settings.job;

@@ -166,7 +166,8 @@ impl Ledger {
     /// Privilege separation and comment of the fresh token: the stale one's, else what was recorded.
     fn mold(&self, job: &Job, seen: Option<&Seen>) -> Result<(bool, String), Fault> {
         match (seen, &self.mold, &job.permissions) {
-            (Some(seen), _, _) => Ok((seen.privsep, strip(&seen.comment).to_owned())),
+            // Exact rights need privilege separation, or the token has all its owner's.
+            (Some(seen), _, list) => Ok((seen.privsep || list.is_some(), strip(&seen.comment).to_owned())),
             (None, Some(mold), _) if job.strategy != Strategy::InPlace => Ok(mold.clone()),
             (None, None, Some(_)) if job.strategy != Strategy::InPlace => Ok((true, String::new())),
             _ => Err(Fault::lasting(
