@@ -139,7 +139,7 @@ fn a_literal_secret_is_named_but_never_shown() {
     let text = MINIMAL.replace("file:/etc/rotated/lab.token", &format!("root@pam!x={UUID}"));
     let problems = read(&text).unwrap_err();
     insta::assert_snapshot!(problems, @r#"
-    error: `api_token`: it is not a reference; a secret never stands in the config itself
+    error: `api_token`: a secret is always a reference: file:/path, credential:NAME, env:NAME
      --> rotated.toml:7:25
       |
     7 | auth    = { api_token = "********" }
