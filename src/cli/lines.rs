@@ -123,7 +123,7 @@ fn of_event(ledger: &Ledger, event: &Event) -> Vec<Line> {
         Event::Done { step, gave, .. } => done(ledger, step, *gave),
         Event::Failed { step, fault, .. } => failed(ledger, step, fault),
         // What was refused or held is told at the end, with what to do.
-        Event::Began { .. } | Event::Refused { .. } | Event::Held { .. } => Vec::new(),
+        Event::Began { .. } | Event::Refused { .. } | Event::Unseen { .. } | Event::Held { .. } => Vec::new(),
         Event::Resumed { .. } => vec![line(ODD, "resumed", "takes up what an earlier run left")],
         Event::Absent { name, .. } => vec![line(PLAIN, "absent", format!("{} is not there", id(name)))],
         Event::Foreign { name, .. } => {
@@ -134,6 +134,7 @@ fn of_event(ledger: &Ledger, event: &Event) -> Vec<Line> {
         }
         Event::Sick { because, .. } => vec![line(ODD, "repair", because.clone())],
         Event::Well { .. } => vec![line(GOOD, "well", "needs no repair any more")],
+        Event::Seen { .. } => vec![line(GOOD, "seen", "the remote can be looked at again")],
         Event::Removed { .. } => vec![line(ODD, "removed", "no job in the config names this token any more")],
         Event::Returned { .. } => vec![line(PLAIN, "returned", "the job is back in the config")],
         Event::Ordered { order, by, .. } => vec![line(PLAIN, order.as_str(), format!("ordered by {by}"))],

@@ -13,10 +13,10 @@ use crate::proxmox::Remote;
 use crate::rotation::event::{Event, Order, Reason};
 use crate::rotation::fault::{Fault, FaultCode};
 use crate::rotation::job::Job;
-use crate::rotation::ledger::{Ledger, LedgerKey, Verdict};
+use crate::rotation::ledger::{Ledger, LedgerKey};
 use crate::rotation::notice::{Listener, Notice};
 use crate::rotation::ports::{Clock, Journal};
-use crate::rotation::time::{Span, Timestamp};
+use crate::rotation::time::Span;
 use crate::token::{JobName, RemoteName};
 
 /// How long one run waits for passing faults before it leaves a rotation to the next run.
@@ -91,12 +91,11 @@ impl<J: Journal + Sync, C: Clock + Sync> Once<'_, J, C> {
     }
 
     async fn job(&self, remote: Remote, settings: &JobSettings, mut ledger: Ledger, wanted: &Wanted) -> bool {
-        let started = self.clock.now();
         let mut faults = match self.drive(remote, settings, &mut ledger, wanted).await {
             Ok(faults) => faults,
             Err(stop) => vec![stopped(&stop, &settings.job)],
         };
-        faults.extend(standing(&ledger, started));
+        faults.extend(standing(&ledger));
         faults.dedup();
         self.tell(&Notice::Ended { job: &settings.job, ledger: &ledger, faults: &faults });
         faults.is_empty()
@@ -125,7 +124,6 @@ impl<J: Journal + Sync, C: Clock + Sync> Once<'_, J, C> {
         faults.extend(refused);
         for _ in 0..ROUNDS_MAX {
             if let Err(fault) = worker.survey(ledger, job).await? {
-                worker.record(ledger, vec![Event::Refused { fault: fault.clone(), at: self.clock.now() }]).await?;
                 faults.push(fault);
                 break;
             }
@@ -220,19 +218,28 @@ fn destinations(settings: &JobSettings) -> Result<BTreeMap<crate::token::Destina
 }
 
 /// What stands against the job at the end of a run: a hold, a rotation that did not reach grace, a retirement that
-/// failed, a rotation that was abandoned since `started`.
-fn standing(ledger: &Ledger, started: Timestamp) -> Vec<Fault> {
+/// failed, a rotation that was refused or given up and not yet made good.
+fn standing(ledger: &Ledger) -> Vec<Fault> {
     let mut faults: Vec<Fault> = ledger.hold.iter().cloned().collect();
-    let rotation = ledger.rotation.as_ref().filter(|_| ledger.hold.is_none());
-    faults.extend(rotation.and_then(|rotation| rotation.trouble.as_ref()).map(|trouble| trouble.fault.clone()));
-    if let Some(outcome) = ledger.last.as_ref().filter(|outcome| outcome.at >= started)
-        && let Verdict::Abandoned(Some(fault)) = &outcome.verdict
-    {
-        faults.push(fault.clone());
+    match ledger.rotation.as_ref().filter(|_| ledger.hold.is_none()) {
+        Some(rotation) => {
+            faults.push(rotation.trouble.as_ref().map_or_else(|| unfinished(ledger), |t| t.fault.clone()))
+        }
+        None => faults.extend(ledger.refused.as_ref().map(|trouble| trouble.fault.clone())),
     }
     let troubles = ledger.entries.values().filter_map(|entry| entry.trouble.as_ref());
     faults.extend(troubles.map(|trouble| trouble.fault.clone()));
     faults
+}
+
+/// A rotation that waits without a fault: an older write may still land (PROTOCOL R5).
+fn unfinished(ledger: &Ledger) -> Fault {
+    Fault::passing(
+        FaultCode::DestinationUnanswered,
+        format!("the rotation of {} has not reached its grace", ledger.key),
+        "an earlier write of another secret got no answer and may still land",
+        "nothing: run it again after `late_max`; both tokens work until then",
+    )
 }
 
 fn stopped(stop: &Stop, job: &Job) -> Fault {

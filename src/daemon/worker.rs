@@ -92,9 +92,18 @@ impl<W: World, J: Journal, C: Clock> Worker<'_, W, J, C> {
     pub async fn survey(&self, ledger: &mut Ledger, job: &Job) -> Result<Result<(), Fault>, Stop> {
         let look = match self.world.look(ledger, Some(job), &Scope::Survey).await {
             Ok(look) => look,
-            Err(fault) => return Ok(Err(fault)),
+            Err(fault) => {
+                // Journaled once, not at every look that fails in the same way.
+                if ledger.unseen.as_ref().is_none_or(|trouble| trouble.fault.code != fault.code) {
+                    let unseen = Event::Unseen { fault: fault.clone(), at: self.clock.now() };
+                    self.record(ledger, vec![unseen]).await?;
+                }
+                return Ok(Err(fault));
+            }
         };
-        let events = ledger.conclude(&look, self.instance, self.clock.now());
+        let at = self.clock.now();
+        let mut events: Vec<_> = ledger.unseen.iter().map(|_| Event::Seen { at }).collect();
+        events.extend(ledger.conclude(&look, self.instance, at));
         self.record(ledger, events).await?;
         Ok(Ok(()))
     }

@@ -36,6 +36,8 @@ SELECT
         WHEN 'resumed' THEN 'the process started anew'
         WHEN 'sick' THEN 'needs repair: ' || json_extract(body, '$.because')
         WHEN 'well' THEN 'well again'
+        WHEN 'unseen' THEN 'cannot look at the remote'
+        WHEN 'seen' THEN 'can look at the remote again'
         WHEN 'held' THEN 'on hold'
         WHEN 'removed' THEN 'the job left the config'
         WHEN 'returned' THEN 'the job is back in the config'

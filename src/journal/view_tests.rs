@@ -151,6 +151,8 @@ fn one_of_each() -> Vec<Event> {
         Event::InUse { name: ci, holder: text.clone(), at },
         Event::Sick { because: text.clone(), at },
         Event::Well { at },
+        Event::Unseen { fault: fault(), at },
+        Event::Seen { at },
         Event::Held { fault: fault(), at },
         Event::Removed { at },
         Event::Returned { at },
@@ -196,9 +198,11 @@ fn kind(event: &Event) -> usize {
             Step::Delete(_) => 29,
             Step::Revive(_) => 30,
         },
+        Event::Unseen { .. } => 31,
+        Event::Seen { .. } => 32,
     }
 }
-const KINDS: usize = 31;
+const KINDS: usize = 33;
 
 /// Every place in an event that can hold a value. A destination's name is `*`, an element of a list `[]`.
 /// Before a place is added here: can a secret get into it? Then the event must not have it.

@@ -33,70 +33,52 @@ impl Ledger {
 
     fn change(&mut self, event: &Event) -> Result<(), &'static str> {
         match event {
-            Event::Adopted { name, expiry, at } => self.adopt(name, *expiry, *at),
-            Event::Rebuilt { current, expiry, at } => {
-                self.rebuilt = true;
-                self.published = true;
-                self.adopt(current, *expiry, *at)
-            }
-            Event::Found { name, expiry, at } => self.find(name, *expiry, *at),
-            Event::Planned { plan } => self.begin_rotation(plan),
-            Event::Refused { fault, at } => {
-                self.refuse(fault, *at);
-                Ok(())
-            }
-            Event::Named { fresh, reuse, .. } => self.rename(fresh, *reuse),
+            Event::Adopted { name, expiry, at } => self.adopt(name, *expiry, *at)?,
+            Event::Rebuilt { current, expiry, at } => self.rebuild(current, *expiry, *at)?,
+            Event::Found { name, expiry, at } => self.find(name, *expiry, *at)?,
+            Event::Planned { plan } => self.begin_rotation(plan)?,
+            Event::Refused { fault, at } => self.refused = Some(again(self.refused.as_ref(), fault, *at)),
+            Event::Named { fresh, reuse, .. } => self.rename(fresh, *reuse)?,
             Event::Began { step, held, former, at } => {
                 self.in_flight = Some(step.clone());
-                self.begin(step, &Beginning { held: held.as_ref(), former: *former, at: *at })
+                self.begin(step, &Beginning { held: held.as_ref(), former: *former, at: *at })?;
             }
             Event::Done { step, gave, at } => {
                 self.in_flight = None;
-                self.done(step, *gave, *at)
+                self.done(step, *gave, *at)?;
             }
             Event::Failed { step, fault, at } => {
                 self.in_flight = None;
-                self.fail(step, fault, *at)
+                self.fail(step, fault, *at)?;
             }
-            Event::Resumed { at } => {
-                self.resume(*at);
-                Ok(())
-            }
-            Event::Absent { name, at } => self.absent(name, *at),
-            Event::Foreign { name, .. } => {
-                self.entries.remove(name);
-                Ok(())
-            }
-            Event::InUse { name, holder, at } => self.in_use(name, holder, *at),
+            Event::Resumed { at } => self.resume(*at),
+            Event::Absent { name, at } => self.absent(name, *at)?,
+            Event::Foreign { name, .. } => drop(self.entries.remove(name)),
+            Event::InUse { name, holder, at } => self.in_use(name, holder, *at)?,
             Event::Sick { because, at } => {
                 self.sick.get_or_insert_with(|| (because.clone(), *at));
-                Ok(())
             }
             Event::Well { .. } => {
                 self.sick = None;
                 self.repairs = 0;
-                Ok(())
             }
-            Event::Held { fault, .. } => {
-                self.hold = Some(fault.clone());
-                Ok(())
-            }
-            Event::Removed { at } => {
-                self.remove_job(*at);
-                Ok(())
-            }
+            Event::Unseen { fault, at } => self.unseen = Some(again(self.unseen.as_ref(), fault, *at)),
+            Event::Seen { .. } => self.unseen = None,
+            Event::Held { fault, .. } => self.hold = Some(fault.clone()),
+            Event::Removed { at } => self.remove_job(*at),
             Event::Returned { .. } => {
                 self.removed = false;
                 self.hold.take_if(|fault| fault.code == FaultCode::JobRemoved);
-                Ok(())
             }
-            Event::Ordered { order, at, .. } => self.obey(*order, *at),
+            Event::Ordered { order, at, .. } => self.obey(*order, *at)?,
         }
+        Ok(())
     }
 
-    fn refuse(&mut self, fault: &Fault, at: Timestamp) {
-        let seed = RotationId::new(uuid::Uuid::nil());
-        self.refused = Some(Trouble::after(self.refused.as_ref(), fault, at, seed));
+    fn rebuild(&mut self, current: &TokenName, expiry: Expiry, at: Timestamp) -> Result<(), &'static str> {
+        self.rebuilt = true;
+        self.published = true;
+        self.adopt(current, expiry, at)
     }
 
     fn adopt(&mut self, name: &TokenName, expiry: Expiry, at: Timestamp) -> Result<(), &'static str> {
@@ -136,7 +118,6 @@ impl Ledger {
         if self.hold.is_some() {
             return Err("the ledger is on hold");
         }
-        self.refused = None;
         if !plan.rehearse {
             self.grants = Some(plan.grants.clone());
             self.mold = Some((plan.privsep, plan.comment.clone()));
@@ -172,10 +153,12 @@ impl Ledger {
 
     pub(super) fn close(&mut self, verdict: Verdict, at: Timestamp) {
         if let Some(rotation) = self.rotation.take() {
-            if let Verdict::Abandoned(Some(fault)) = &verdict {
-                let trouble = Trouble::after(self.refused.as_ref(), fault, at, rotation.plan.rotation);
-                self.refused = Some(trouble);
-            }
+            self.refused = match &verdict {
+                Verdict::Abandoned(Some(fault)) => {
+                    Some(Trouble::after(self.refused.as_ref(), fault, at, rotation.plan.rotation))
+                }
+                Verdict::Abandoned(None) | Verdict::Rotated | Verdict::Rehearsed => None,
+            };
             self.last = Some(Outcome { rotation: rotation.plan.rotation, verdict, at });
         }
     }
@@ -278,8 +261,7 @@ impl Ledger {
         let Some(entry) = self.entries.get_mut(name) else {
             return Err("the name is not in the ledger");
         };
-        let seed = RotationId::new(uuid::Uuid::nil());
-        entry.trouble = Some(Trouble::after(entry.trouble.as_ref(), &fault, at, seed));
+        entry.trouble = Some(again(entry.trouble.as_ref(), &fault, at));
         if matches!(entry.state, State::Grace { .. }) {
             entry.state = State::Stale;
         }
@@ -371,6 +353,11 @@ impl Ledger {
         };
         rotation.forget();
     }
+}
+
+/// One more fault of something that belongs to no rotation.
+pub(super) fn again(earlier: Option<&Trouble>, fault: &Fault, at: Timestamp) -> Trouble {
+    Trouble::after(earlier, fault, at, RotationId::new(uuid::Uuid::nil()))
 }
 
 /// Whether a fault leaves open whether the effect happened.

@@ -347,6 +347,18 @@ pub enum Event {
         /// When.
         at: Timestamp,
     },
+    /// The remote could not be looked at, so nothing could be judged.
+    Unseen {
+        /// Why.
+        fault: Fault,
+        /// When.
+        at: Timestamp,
+    },
+    /// The remote can be looked at again.
+    Seen {
+        /// When.
+        at: Timestamp,
+    },
     /// Nothing goes on until an operator acts.
     Held {
         /// Why.
@@ -395,6 +407,8 @@ impl Event {
             | Self::InUse { at, .. }
             | Self::Sick { at, .. }
             | Self::Well { at }
+            | Self::Unseen { at, .. }
+            | Self::Seen { at }
             | Self::Held { at, .. }
             | Self::Removed { at }
             | Self::Returned { at }

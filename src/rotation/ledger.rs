@@ -152,7 +152,9 @@ pub struct Ledger {
     pub sick: Option<(String, Timestamp)>,
     /// Repairs in a row that did not help.
     pub repairs: u32,
-    /// Why the last attempt to plan was refused.
+    /// Why the remote cannot be looked at.
+    pub unseen: Option<Trouble>,
+    /// Why the last attempt to plan was refused, or to rotate was given up; the next one comes later.
     pub refused: Option<Trouble>,
     /// The last rotation that ended.
     pub last: Option<Outcome>,
@@ -202,6 +204,7 @@ impl Ledger {
             grants: None,
             sick: None,
             repairs: 0,
+            unseen: None,
             refused: None,
             last: None,
             rebuilt: false,

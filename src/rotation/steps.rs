@@ -1,12 +1,11 @@
 //! What the beginning, the success and the failure of each step change.
 
-use super::apply::{Beginning, because, fits, is_unanswered};
+use super::apply::{Beginning, again, because, fits, is_unanswered};
 use super::backoff::Trouble;
 use super::event::{Because, Gave, Step};
 use super::fault::{Fault, FaultCode, Severity};
 use super::job::Strategy;
 use super::ledger::{Ledger, State, Verdict};
-use super::mark::RotationId;
 use super::name;
 use super::phase::{Memory, Phase, Progress, Rotation};
 use super::time::Timestamp;
@@ -308,8 +307,7 @@ impl Ledger {
             self.doubt(name);
         }
         let entry = self.entries.get_mut(name).ok_or(NO_NAME)?;
-        let seed = RotationId::new(uuid::Uuid::nil());
-        entry.trouble = Some(Trouble::after(entry.trouble.as_ref(), fault, at, seed));
+        entry.trouble = Some(again(entry.trouble.as_ref(), fault, at));
         Ok(())
     }
 
