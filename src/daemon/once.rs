@@ -220,13 +220,13 @@ fn destinations(settings: &JobSettings) -> Result<BTreeMap<crate::token::Destina
 /// What stands against the job at the end of a run: a hold, a rotation that did not reach grace, a retirement that
 /// failed, a rotation that was refused or given up and not yet made good.
 fn standing(ledger: &Ledger) -> Vec<Fault> {
-    let mut faults: Vec<Fault> = ledger.hold.iter().cloned().collect();
-    match ledger.rotation.as_ref().filter(|_| ledger.hold.is_none()) {
-        Some(rotation) => {
-            faults.push(rotation.trouble.as_ref().map_or_else(|| unfinished(ledger), |t| t.fault.clone()))
+    let mut faults = match (&ledger.hold, &ledger.rotation) {
+        (Some(hold), _) => vec![hold.clone()],
+        (None, Some(rotation)) => {
+            vec![rotation.trouble.as_ref().map_or_else(|| unfinished(ledger), |trouble| trouble.fault.clone())]
         }
-        None => faults.extend(ledger.refused.as_ref().map(|trouble| trouble.fault.clone())),
-    }
+        (None, None) => ledger.refused.iter().map(|trouble| trouble.fault.clone()).collect(),
+    };
     let troubles = ledger.entries.values().filter_map(|entry| entry.trouble.as_ref());
     faults.extend(troubles.map(|trouble| trouble.fault.clone()));
     faults

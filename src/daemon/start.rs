@@ -12,6 +12,7 @@ use crate::rotation::notice::{Listener, Notice};
 /// One `rotated --once`: true if nothing failed. Blocks until it has ended.
 pub fn once(settings: &Settings, wanted: &Wanted, listener: Listener<'_>) -> Result<bool, Fault> {
     know(settings, wanted)?;
+    keep_memory_private();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
         let next = "check the limits of the service (open files, processes) and start again";
         Fault::lasting(FaultCode::Internal, "could not start", error.to_string(), next)
@@ -21,6 +22,17 @@ pub fn once(settings: &Settings, wanted: &Wanted, listener: Listener<'_>) -> Res
     let clock = SystemClock;
     let once = Once { settings, journal: &journal, clock: &clock, listener };
     Ok(runtime.block_on(once.run(ledgers, wanted)))
+}
+
+/// Secrets in memory shall reach no core dump, and no other process of the same user. Where the system refuses, the unit's
+/// own limits remain.
+fn keep_memory_private() {
+    let dumpable = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+    let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
+    let limited = rustix::process::setrlimit(rustix::process::Resource::Core, none);
+    if let Err(error) = dumpable.and(limited) {
+        tracing::warn!(%error, "could not switch off core dumps");
+    }
 }
 
 /// A named job that the config does not have is an error before anything is touched.
