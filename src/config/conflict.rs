@@ -1,12 +1,11 @@
 //! What each job may say alone, but not two of them together.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::format::DELIVERED_FIELDS;
 use super::job::PlacedJob;
 use super::problem::{Findings, Place, Source};
-use super::remote::login_file;
 use crate::destination::options::{DestinationOptions, FileOptions, Format, Target};
 use crate::proxmox::options::RemoteOptions;
 use crate::rotation::job::Strategy;
@@ -166,13 +165,14 @@ fn kind(format: &Format) -> &'static str {
 /// Behind `credential:` and `env:` nobody can tell whose token lies there before it is read, so `in-place` for the
 /// daemon's own token is refused again when the rotation begins.
 fn own_login(jobs: &[PlacedJob], remotes: &BTreeMap<RemoteName, Option<RemoteOptions>>, findings: &Findings) {
-    let logins: BTreeMap<&PathBuf, &RemoteName> =
-        remotes.values().flatten().filter_map(|remote| Some((login_file(remote)?, &remote.name))).collect();
+    let logins: BTreeMap<&Path, &RemoteName> =
+        remotes.values().flatten().filter_map(|remote| Some((remote.login.file()?, &remote.name))).collect();
     for placed in jobs {
         let job = &placed.settings.job;
         for options in placed.settings.destinations.values() {
             let Target::File(file) = &options.target else { continue };
-            let (Some(remote), Some(place)) = (logins.get(&file.path), placed.destinations.get(&options.name)) else {
+            let (Some(remote), Some(place)) = (logins.get(file.path.as_path()), placed.destinations.get(&options.name))
+            else {
                 continue;
             };
             if **remote != job.remote {

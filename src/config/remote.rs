@@ -1,7 +1,6 @@
 //! `[remote.NAME]`.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 
 use url::Url;
 
@@ -271,13 +270,4 @@ fn transport(section: &Section<'_>) {
     }
     let what = "only `transport = \"https\"` is supported in this version";
     section.findings().add(&place, what, "leave `transport` out; https is the default");
-}
-
-/// Where a remote's own login lies, if it is a file that a destination could write.
-pub(super) fn login_file(remote: &RemoteOptions) -> Option<&PathBuf> {
-    let Login::ApiToken(reference) = &remote.login;
-    match reference {
-        Reference::File(path) => Some(path),
-        Reference::Credential(_) | Reference::Environment(_) => None,
-    }
 }

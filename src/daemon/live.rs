@@ -18,21 +18,29 @@ use crate::rotation::ports::World;
 use crate::secret::Secret;
 use crate::token::{DestinationName, Expiry, Grant, TokenId, TokenName};
 
+/// Whether the place that the rotator's login is read from is one of the job's destinations, so that a rotation of the
+/// rotator's own token is followed by its login (PROTOCOL R19).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OwnLogin {
+    /// One of the destinations is that place.
+    Delivered,
+    /// It stays as it is.
+    Fixed,
+}
+
 /// The world of one job.
 pub struct Live {
     remote: Remote,
     destinations: BTreeMap<DestinationName, Destination>,
-    /// Whether the place that the rotator's login is read from is one that can be written.
-    login_replaceable: bool,
+    own_login: OwnLogin,
     secret: Mutex<Option<(TokenName, Secret)>>,
 }
 
 impl Live {
     /// The world of a job on `remote` with these destinations.
     #[must_use]
-    pub fn new(remote: Remote, destinations: BTreeMap<DestinationName, Destination>) -> Self {
-        let login_replaceable = remote.options().login.is_replaceable();
-        Self { remote, destinations, login_replaceable, secret: Mutex::new(None) }
+    pub fn new(remote: Remote, destinations: BTreeMap<DestinationName, Destination>, own_login: OwnLogin) -> Self {
+        Self { remote, destinations, own_login, secret: Mutex::new(None) }
     }
 
     /// Removes the temporary files that a crash left in the destinations' folders.
@@ -128,7 +136,7 @@ impl Live {
 
     async fn login(&self) -> Result<Option<Login>, Fault> {
         let id = self.remote.current_login().await?;
-        Ok(Some(Login { id, replaceable: self.login_replaceable }))
+        Ok(Some(Login { id, replaceable: self.own_login == OwnLogin::Delivered }))
     }
 
     async fn create(&self, ledger: &Ledger, rotation: &Rotation, step: &Step) -> Result<Gave, Fault> {

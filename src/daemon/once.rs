@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt};
 
-use super::live::Live;
+use super::live::{Live, OwnLogin};
 use super::worker::{Stop, Wish, Worker};
 use crate::config::{JobSettings, Settings};
 use crate::destination::Destination;
+use crate::destination::options::Target;
 use crate::proxmox::Remote;
+use crate::proxmox::options::RemoteOptions;
 use crate::rotation::event::{Event, Order, Reason};
 use crate::rotation::fault::{Fault, FaultCode};
 use crate::rotation::job::Job;
@@ -111,7 +113,10 @@ impl<J: Journal + Sync, C: Clock + Sync> Once<'_, J, C> {
     ) -> Result<Vec<Fault>, Stop> {
         let job = &settings.job;
         let live = match destinations(settings) {
-            Ok(destinations) => Live::new(remote, destinations),
+            Ok(destinations) => {
+                let own_login = own_login(settings, remote.options());
+                Live::new(remote, destinations, own_login)
+            }
             Err(fault) => return Ok(vec![fault]),
         };
         let mut faults: Vec<_> = live.tidy().await.err().into_iter().collect();
@@ -171,7 +176,7 @@ impl<J: Journal + Sync, C: Clock + Sync> Once<'_, J, C> {
             return false;
         };
         let live = match Remote::new(options.clone()) {
-            Ok(remote) => Live::new(remote, BTreeMap::new()),
+            Ok(remote) => Live::new(remote, BTreeMap::new(), OwnLogin::Fixed),
             Err(fault) => {
                 self.tell(&Notice::Trouble { fault: &fault });
                 return false;
@@ -215,6 +220,14 @@ fn destinations(settings: &JobSettings) -> Result<BTreeMap<crate::token::Destina
     let made =
         settings.destinations.iter().map(|(name, options)| Ok((name.clone(), Destination::new(options.clone())?)));
     made.collect()
+}
+
+fn own_login(settings: &JobSettings, remote: &RemoteOptions) -> OwnLogin {
+    let delivered = settings.destinations.values().any(|options| match (&options.target, remote.login.file()) {
+        (Target::File(file), Some(login)) => file.path == login,
+        (Target::File(_) | Target::Command(_), _) => false,
+    });
+    if delivered { OwnLogin::Delivered } else { OwnLogin::Fixed }
 }
 
 /// What stands against the job at the end of a run: a hold, a rotation that did not reach grace, a retirement that

@@ -1,7 +1,7 @@
 //! What a remote needs to be told.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use url::Url;
@@ -120,13 +120,13 @@ pub enum Login {
 }
 
 impl Login {
-    /// Whether the place it is read from can be one of a job's destinations, so that the rotator's own token can be
-    /// rotated. Systemd credentials and the environment are fixed for the life of the process.
+    /// The file it is read from, which a job can deliver to. Systemd credentials and the environment are fixed for the
+    /// life of the process.
     #[must_use]
-    pub fn is_replaceable(&self) -> bool {
+    pub fn file(&self) -> Option<&Path> {
         match self {
-            Self::ApiToken(Reference::File(_)) => true,
-            Self::ApiToken(Reference::Credential(_) | Reference::Environment(_)) => false,
+            Self::ApiToken(Reference::File(path)) => Some(path),
+            Self::ApiToken(Reference::Credential(_) | Reference::Environment(_)) => None,
         }
     }
 }
