@@ -10,6 +10,7 @@ use super::run::{Jumping, once, settle};
 use super::setup::{Kind, Setup};
 use super::watch::{Fate, Orders, Watch, wrongs};
 use crate::site::{Subject, When};
+use rotated::rotation::ledger::Ledger;
 
 /// No run makes more requests.
 const REQUESTS_MAX: u32 = 60;
@@ -113,35 +114,7 @@ impl Range {
             self.place.site.release_late();
             ledger = settle(&self.place, &clock, stale);
         }
-        let mut wrong = wrongs(&self.place, &self.place.foreign());
-        let current = ledger.current().expect("a current token").to_string();
-        let tokens = self.place.own();
-        let alive: Vec<_> =
-            tokens.iter().filter(|(_, token)| token.expire == 0).map(|(name, _)| name.clone()).collect();
-        if alive != [current.clone()] {
-            wrong.push(format!("alive at the end: {alive:?}, current {current}"));
-        }
-        wrong.extend(
-            tokens
-                .keys()
-                .filter(|name| !ledger.entries.keys().any(|known| known.as_str() == *name))
-                .map(|name| format!("{name} exists, and the ledger does not know it")),
-        );
-        let resting = if self.place.setup.strategy == "alternate" { 3 } else { 1 };
-        if tokens.len() > resting {
-            wrong.push(format!("too many are left: {:?}", tokens.keys()));
-        }
-        let id = format!("{}!{current}", self.place.setup.owner());
-        let entries = self.place.site.with(|cluster| cluster.acl_of(&Subject::Token(id.clone())));
-        if entries != self.place.power.entries {
-            wrong.push(format!("{id} has the entries {entries:?}"));
-        }
-        for n in 0..self.place.setup.kinds.len() {
-            let held = self.place.held(n).unwrap_or_default();
-            if !held.starts_with(&format!("{id}=")) || !self.place.site.login_works(&held) {
-                wrong.push(format!("d{n} does not hold a working {id}"));
-            }
-        }
+        let wrong = end_of(&self.place, &ledger);
         self.wrong.extend(wrong.into_iter().map(|wrong| format!("{orders:?}: at the end {wrong}")));
     }
 
@@ -213,6 +186,39 @@ impl Range {
         }
         assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong[..wrong.len().min(30)].join("\n"));
     }
+}
+
+/// What is wrong when everything is over: one token is alive, known, as powerful as the first, and everywhere.
+pub(crate) fn end_of(place: &Place, ledger: &Ledger) -> Vec<String> {
+    let mut wrong = wrongs(place, &place.foreign());
+    let current = ledger.current().expect("a current token").to_string();
+    let tokens = place.own();
+    let alive: Vec<_> = tokens.iter().filter(|(_, token)| token.expire == 0).map(|(name, _)| name.clone()).collect();
+    if alive != [current.clone()] {
+        wrong.push(format!("alive at the end: {alive:?}, current {current}"));
+    }
+    wrong.extend(
+        tokens
+            .keys()
+            .filter(|name| !ledger.entries.keys().any(|known| known.as_str() == *name))
+            .map(|name| format!("{name} exists, and the ledger does not know it")),
+    );
+    let resting = if place.setup.strategy == "alternate" { 3 } else { 1 };
+    if tokens.len() > resting {
+        wrong.push(format!("too many are left: {:?}", tokens.keys()));
+    }
+    let id = format!("{}!{current}", place.setup.owner());
+    let entries = place.site.with(|cluster| cluster.acl_of(&Subject::Token(id.clone())));
+    if entries != place.power.entries {
+        wrong.push(format!("{id} has the entries {entries:?}"));
+    }
+    for n in 0..place.setup.kinds.len() {
+        let held = place.held(n).unwrap_or_default();
+        if !held.starts_with(&format!("{id}=")) || !place.site.login_works(&held) {
+            wrong.push(format!("d{n} does not hold a working {id}"));
+        }
+    }
+    wrong
 }
 
 /// Which run of a rotation's life is killed.

@@ -11,6 +11,7 @@
 )]
 
 mod consumer;
+mod fault;
 mod kill;
 mod place;
 mod program;
