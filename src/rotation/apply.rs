@@ -1,5 +1,7 @@
 //! What an event changes: a pure, total function of the ledger and the event.
 
+use std::collections::BTreeMap;
+
 use super::backoff::Trouble;
 use super::event::{Because, Event, Gave, Order, Plan, Step};
 use super::fault::{Fault, FaultCode, Severity};
@@ -215,6 +217,8 @@ impl Ledger {
     fn resume(&mut self, at: Timestamp) {
         if let Some(step) = self.in_flight.take() {
             let rotation_trouble = self.rotation.as_ref().and_then(|rotation| rotation.trouble.clone());
+            let troubles: BTreeMap<_, _> =
+                self.entries.iter().map(|(name, entry)| (name.clone(), entry.trouble.clone())).collect();
             let fault = Fault::unanswered(
                 FaultCode::Internal,
                 format!("{step} was cut off"),
@@ -225,6 +229,12 @@ impl Ledger {
             let _ = self.fail(&step, &fault, at);
             if let Some(rotation) = self.rotation.as_mut() {
                 rotation.trouble = rotation_trouble;
+            }
+            // To be cut off is no fault: what became of the step is looked at right away.
+            for (name, trouble) in troubles {
+                if let Some(entry) = self.entries.get_mut(&name) {
+                    entry.trouble = trouble;
+                }
             }
         }
         self.forget_secret();

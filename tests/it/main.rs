@@ -2,6 +2,7 @@
 
 mod conformance;
 mod model;
+mod process;
 mod raw_client;
 mod site;
 mod site_faults;

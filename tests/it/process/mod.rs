@@ -1,0 +1,20 @@
+//! The real program against the simulated site: killed at every request, given every fault, searched for leaks.
+//!
+//! A [`Place`] is one operator's machine: config, login, state, destinations. A [`Watch`] stands at the site's gate
+//! and checks the promises at each request; a [`Consumer`] logs in all the time with what it finds.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "it is a test, though clippy sees no attribute"
+)]
+
+mod consumer;
+mod fault;
+mod kill;
+mod place;
+mod program;
+mod run;
+mod setup;
+mod watch;
