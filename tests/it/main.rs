@@ -5,3 +5,4 @@ mod model;
 mod raw_client;
 mod site;
 mod site_faults;
+mod tidy;
