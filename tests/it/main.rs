@@ -6,3 +6,4 @@ mod process;
 mod raw_client;
 mod site;
 mod site_faults;
+mod tidy;
