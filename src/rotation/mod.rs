@@ -33,6 +33,7 @@ pub mod backoff;
 mod conclude;
 pub mod due;
 pub mod next;
+mod order;
 pub mod plan;
 mod steps;
 
