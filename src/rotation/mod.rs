@@ -30,7 +30,7 @@ pub mod phase;
 
 mod apply;
 pub mod backoff;
-mod conclude;
+pub mod conclude;
 pub mod due;
 pub mod next;
 mod order;
