@@ -1,6 +1,11 @@
 //! The protocol against a world in memory: every crash, every fault, every pair of them.
 
-#![expect(clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "it is a test, though clippy sees no attribute")]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "it is a test, though clippy sees no attribute"
+)]
 
 mod crash;
 mod rules;
