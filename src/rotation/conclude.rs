@@ -12,6 +12,9 @@ use super::plan::is_ours;
 use super::time::Timestamp;
 use crate::token::{Instance, TokenName};
 
+/// How many rotations in a row try to repair before an operator must look (PROTOCOL R10).
+pub const REPAIRS_MAX: u32 = 3;
+
 impl Ledger {
     /// What must be seen right before `step` begins, if anything.
     #[must_use]
@@ -147,11 +150,26 @@ impl Ledger {
         let mut events = self.turned_up(&ours, at);
         events.extend(self.vanished_names(look, at));
         match (self.sickness(look, at), &self.sick) {
+            (Some(because), Some(_)) => events.extend(self.repairs_used_up(&because, at)),
             (Some(because), None) => events.push(Event::Sick { because, at }),
             (None, Some(_)) if look.held.values().all(Result::is_ok) => events.push(Event::Well { at }),
-            (Some(_), Some(_)) | (None, _) => {}
+            (None, _) => {}
         }
         events
+    }
+
+    /// The hold after [`REPAIRS_MAX`] attempts that did not help (PROTOCOL R10).
+    fn repairs_used_up(&self, because: &str, at: Timestamp) -> Option<Event> {
+        let held = self.repairs >= REPAIRS_MAX && self.rotation.is_none() && self.hold.is_none();
+        held.then(|| {
+            let fault = Fault::lasting(
+                FaultCode::RepairFailed,
+                format!("could not repair {}", self.key),
+                format!("{REPAIRS_MAX} rotations did not help: {because}"),
+                "see `rotate history` for how they ended, remove the cause, then `rotate retry`",
+            );
+            Event::Held { fault, at }
+        })
     }
 
     /// Names of ours that the ledger does not know, or that a late create made after all.

@@ -1,5 +1,6 @@
 //! Why a job is due now, and when it will be.
 
+use super::conclude::REPAIRS_MAX;
 use super::event::Reason;
 use super::job::Job;
 use super::ledger::Ledger;
@@ -20,7 +21,8 @@ impl Ledger {
             return None;
         }
         if self.sick.is_some() {
-            return Some(Reason::Repair);
+            // When they are used up the next survey puts the job on hold.
+            return (self.repairs < REPAIRS_MAX).then_some(Reason::Repair);
         }
         if self.current().is_none() {
             return Some(Reason::First);

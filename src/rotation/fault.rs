@@ -96,6 +96,8 @@ fault_codes! {
     SelfRotation = "self_rotation",
     /// Repairs of the current token did not help.
     RepairFailed = "repair_failed",
+    /// An order does not fit what the job is doing.
+    OrderRefused = "order_refused",
     /// A name that the rotation needs is taken by somebody else's token.
     NameTaken = "name_taken",
     /// A destination cannot be read back.

@@ -30,9 +30,10 @@ pub mod phase;
 
 mod apply;
 pub mod backoff;
-mod conclude;
+pub mod conclude;
 pub mod due;
 pub mod next;
+mod order;
 pub mod plan;
 mod steps;
 

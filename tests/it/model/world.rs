@@ -3,6 +3,8 @@
 //! The promises are checked after every effect. A crash is a future that never completes: the driver drops it, forgets
 //! the process's memory and starts anew from the journal.
 
+mod knobs;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard};
 
@@ -10,7 +12,7 @@ use rotated::rotation::event::{Event, Gave, Step};
 use rotated::rotation::fault::{Fault, FaultCode};
 use rotated::rotation::job::{Job, Strategy};
 use rotated::rotation::ledger::{Ledger, LedgerKey, State};
-use rotated::rotation::look::{Look, Scope, Seen, Sighting};
+use rotated::rotation::look::{Login, Look, Scope, Seen, Sighting};
 use rotated::rotation::mark::Mark;
 use rotated::rotation::ports::{Clock, Journal, World};
 use rotated::rotation::time::{Span, Timestamp};
@@ -115,6 +117,22 @@ pub(crate) struct Site {
     pub(crate) regenerates: bool,
     restorable: bool,
     pub(crate) script_text: String,
+    /// Mishaps that wait for a step by its name, rather than for a point.
+    aimed: Vec<knobs::Aim>,
+    /// What the worker has the world do at the moment.
+    doing: String,
+    /// Destinations that cannot be read back, and why.
+    unreadable: BTreeMap<DestinationName, Fault>,
+    /// The token by which the rotator itself logs in.
+    login: Option<Login>,
+    /// Whether the look before an in-place rotation finds a destination that cannot be written.
+    unwritable: bool,
+    /// What a token must have before it may be published.
+    power: BTreeSet<Grant>,
+    /// Destinations that a human has emptied.
+    emptied: BTreeSet<DestinationName>,
+    loses_late: bool,
+    refusals: usize,
 }
 
 /// Where a mishap can strike.
@@ -181,6 +199,15 @@ impl Sim {
             regenerates: true,
             restorable: false,
             script_text: format!("{:?} {kinds:?} {script:?}", job.strategy),
+            aimed: Vec::new(),
+            doing: String::new(),
+            unreadable: BTreeMap::new(),
+            login: None,
+            unwritable: false,
+            power: rights().into_iter().collect(),
+            emptied: BTreeSet::new(),
+            loses_late: false,
+            refusals: 0,
         }))
     }
 
@@ -259,7 +286,7 @@ impl Site {
         self.point += 1;
         self.kinds.push(kind);
         self.run_late(|late| late.due_point <= point);
-        let mishap = self.script.remove(&point);
+        let mishap = self.script.remove(&point).or_else(|| self.aimed_at(kind));
         match mishap {
             Some(Mishap::HumanDeletes) => self.human_deletes(),
             Some(Mishap::HumanTakesName) => self.human_takes_name(),
@@ -281,7 +308,7 @@ impl Site {
     }
 
     fn postpone(&mut self, effect: Effect, points: usize) {
-        if !self.may_be_late(&effect) {
+        if !self.may_be_late(&effect) || self.loses_late {
             return;
         }
         let deadline = self.now + i64::try_from(LATE_MAX.millis()).expect("small") - 1;
@@ -393,7 +420,7 @@ impl Site {
 
     fn write(&mut self, to: &DestinationName, content: &Content, expected: &Content) -> Result<Gave, Fault> {
         let (name, _) = content.clone().expect("a write has content");
-        let rights_as_stale = self.tokens.get(&name).is_some_and(|t| t.grants == rights().into_iter().collect());
+        let rights_as_stale = self.tokens.get(&name).is_some_and(|t| t.grants == self.power);
         if !rights_as_stale && !self.excused.contains(&name) {
             self.violations.push(format!("promise 3: {name} is published without the stale token's rights"));
         }
@@ -439,7 +466,7 @@ impl Site {
         let dead: Vec<_> = self
             .destinations
             .iter()
-            .filter(|(_, d)| !self.works(d.holds.as_ref()))
+            .filter(|(name, d)| !self.works(d.holds.as_ref()) && !(d.holds.is_none() && self.emptied.contains(*name)))
             .filter(|(_, d)| d.holds.as_ref().is_none_or(|(n, _)| !self.excused.contains(n)))
             .map(|(n, d)| format!("promise 1: {n} holds {:?}, which does not work", d.holds))
             .collect();
@@ -484,49 +511,6 @@ impl Site {
         }
     }
 
-    pub(crate) fn token_names(&self) -> Vec<String> {
-        self.tokens.keys().filter(|name| !self.foreign.contains(*name)).map(ToString::to_string).collect()
-    }
-
-    pub(crate) fn holds(&self, destination: &str) -> Option<String> {
-        let name = destination.parse().expect("a destination name");
-        self.destinations.get(&name).and_then(|d| d.holds.as_ref()).map(|(name, _)| name.to_string())
-    }
-
-    pub(crate) fn set_holds(&mut self, destination: &str, token: &str) {
-        let secret = self.tokens[&name(token)].secret;
-        let key = destination.parse().expect("a destination name");
-        self.destinations.get_mut(&key).expect("known").holds = Some((name(token), secret));
-    }
-
-    pub(crate) fn remove_token(&mut self, token: &str) {
-        self.tokens.remove(&name(token));
-        self.excused.insert(name(token));
-    }
-
-    pub(crate) fn add_token(&mut self, token: &str, comment: &str, expiry: Expiry) {
-        self.minted += 1;
-        let grants = rights().into_iter().collect();
-        let token_value = Token { secret: self.minted, expiry, grants, comment: comment.into() };
-        self.tokens.insert(name(token), token_value);
-    }
-
-    pub(crate) fn set_expiry(&mut self, token: &str, expiry: Expiry) {
-        self.tokens.get_mut(&name(token)).expect("known").expiry = expiry;
-    }
-
-    pub(crate) fn expiry(&self, token: &str) -> Option<Expiry> {
-        self.tokens.get(&name(token)).map(|t| t.expiry)
-    }
-
-    pub(crate) fn comment(&self, token: &str) -> String {
-        self.tokens[&name(token)].comment.clone()
-    }
-
-    pub(crate) fn set_grants(&mut self, token: &str, grants: &[Grant]) {
-        self.tokens.get_mut(&name(token)).expect("known").grants = grants.iter().cloned().collect();
-    }
-
     fn sighting(&self, destination: &Destination, owner: &TokenId) -> Sighting {
         match &destination.holds {
             None => Sighting::Empty,
@@ -546,11 +530,13 @@ impl Site {
             Scope::Destination(only) => name == only,
         };
         if !matches!(scope, Scope::Destination(_)) {
+            look.login.clone_from(&self.login);
             look.tokens = self.tokens.iter().map(|(name, t)| (name.clone(), seen(t))).collect();
         }
         for (name, destination) in &self.destinations {
             if wants(name) && destination.kind != Kind::WriteOnly {
-                look.held.insert(name.clone(), Ok(self.sighting(destination, &ledger.key.token)));
+                let sighting = self.sighting(destination, &ledger.key.token);
+                look.held.insert(name.clone(), self.unreadable.get(name).cloned().map_or(Ok(sighting), Err));
             }
         }
         if let Scope::Plan { rights_of: Some(of), .. } = scope {
@@ -573,11 +559,15 @@ impl Site {
 
 impl World for Sim {
     async fn look(&self, ledger: &Ledger, _job: Option<&Job>, scope: &Scope) -> Result<Look, Fault> {
+        "look".clone_into(&mut self.site().doing);
         self.read(PointKind::Look).await?;
-        Ok(self.site().look(ledger, scope))
+        let site = self.site();
+        site.check_writable(scope)?;
+        Ok(site.look(ledger, scope))
     }
 
     async fn perform(&self, ledger: &Ledger, _job: Option<&Job>, step: &Step) -> Result<Gave, Fault> {
+        self.site().doing = step.to_string();
         match step {
             Step::Create | Step::Regenerate => self.make(ledger, step).await,
             Step::Grant => {
@@ -630,7 +620,10 @@ impl Sim {
 
     async fn verify(&self, ledger: &Ledger) -> Result<Gave, Fault> {
         self.read(PointKind::Reading).await?;
-        let site = self.site();
+        let mut site = self.site();
+        if site.refuses() {
+            return Ok(Gave::Dead);
+        }
         let rotation = ledger.rotation.as_ref().expect("a rotation");
         let held = site.memory.as_ref().filter(|(name, _)| *name == rotation.fresh);
         if !site.works(held) {

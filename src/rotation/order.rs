@@ -1,0 +1,130 @@
+//! What an operator's order changes, and which orders fit.
+
+use super::event::Order;
+use super::fault::{Fault, FaultCode};
+use super::ledger::{Entry, Ledger, State};
+use super::look::{Look, Sighting};
+use super::time::Timestamp;
+use crate::token::TokenName;
+
+impl Ledger {
+    /// Whether `rotate abandon` may be given at `now`, when the remote and the destinations look like `look`; else why
+    /// not, for the operator (PROTOCOL R14).
+    ///
+    /// Before publishing it always may. Later only on hold, and only while what is left behind works.
+    pub fn may_abandon(&self, look: &Look, now: Timestamp) -> Result<(), Fault> {
+        self.abandonable().map_err(|because| {
+            self.refused_order(
+                because,
+                "see `rotate status`; during grace `rotate undo` keeps the stale token, on hold `rotate retry` goes on",
+            )
+        })?;
+        if self.rotation.as_ref().is_some_and(|rotation| !rotation.committed) {
+            return Ok(());
+        }
+        let dead = self.entries.iter().find(|(name, entry)| self.may_be_held(entry) && is_dead(look, name, now));
+        if let Some((name, _)) = dead {
+            let because = format!("a destination may hold {}, which is gone or expired", self.id(name));
+            return Err(self.refused_order(&because, "`rotate retry`: the rotation goes on and replaces it everywhere"));
+        }
+        let refused =
+            look.held.iter().find(|(_, held)| matches!(held, Ok(Sighting::Holds { logs_in: Some(false), .. })));
+        match refused {
+            Some((destination, _)) => {
+                let because = format!("what destination {destination} holds does not log in");
+                Err(self.refused_order(&because, "`rotate retry`: the rotation goes on and writes it anew"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a destination may hold it after all that is known; what had expired before the rotation began is not
+    /// made worse by its end.
+    fn may_be_held(&self, entry: &Entry) -> bool {
+        match entry.state {
+            State::Current => true,
+            State::Stale => self.plan().is_none_or(|plan| !entry.expiry.has_passed(plan.at.seconds())),
+            State::Unshared { .. } | State::Grace { .. } | State::Expired { .. } | State::Reviving | State::Resting => {
+                false
+            }
+        }
+    }
+
+    fn abandonable(&self) -> Result<(), &'static str> {
+        match &self.rotation {
+            None => Err("no rotation is under way"),
+            Some(rotation) if rotation.committed && self.hold.is_none() => {
+                Err("the rotation has begun to publish and goes on by itself")
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    fn refused_order(&self, because: &str, next: &str) -> Fault {
+        Fault::lasting(FaultCode::OrderRefused, format!("did not abandon the rotation of {}", self.key), because, next)
+    }
+
+    pub(super) fn obey(&mut self, order: Order, at: Timestamp) -> Result<(), &'static str> {
+        match order {
+            Order::Retry => {
+                if self.hold.take().is_none() {
+                    return Err("nothing is on hold");
+                }
+                self.repairs = 0;
+                self.forgive();
+            }
+            Order::Abandon => {
+                self.abandonable()?;
+                self.hold = None;
+                self.give_up(None, at);
+            }
+            Order::Retire => self.let_retire(at),
+            Order::Undo => self.undo()?,
+            Order::Adopt => {
+                self.rebuilt = false;
+                self.hold.take_if(|fault| matches!(fault.code, FaultCode::StateLost | FaultCode::ForeignInstance));
+            }
+        }
+        Ok(())
+    }
+
+    fn forgive(&mut self) {
+        if let Some(rotation) = self.rotation.as_mut() {
+            rotation.trouble = None;
+            rotation.rewrites = 0;
+            rotation.names = 1;
+        }
+        self.refused = None;
+    }
+
+    fn let_retire(&mut self, at: Timestamp) {
+        for entry in self.entries.values_mut() {
+            entry.trouble = None;
+            match &mut entry.state {
+                State::Grace { asks, .. } => *asks = false,
+                State::Unshared { look_at, .. } => *look_at = at,
+                State::Current | State::Stale | State::Expired { .. } | State::Reviving | State::Resting => {}
+            }
+        }
+    }
+
+    /// Brings expired names back; during grace it cancels the retirement (PROTOCOL R15).
+    fn undo(&mut self) -> Result<(), &'static str> {
+        let mut found = false;
+        for entry in self.entries.values_mut() {
+            let back = match entry.state {
+                State::Expired { .. } => State::Reviving,
+                State::Grace { .. } => State::Stale,
+                State::Unshared { .. } | State::Current | State::Stale | State::Reviving | State::Resting => continue,
+            };
+            entry.state = back;
+            entry.trouble = None;
+            found = true;
+        }
+        found.then_some(()).ok_or("no token is in grace or expired")
+    }
+}
+
+fn is_dead(look: &Look, name: &TokenName, now: Timestamp) -> bool {
+    look.tokens.get(name).is_none_or(|seen| seen.expiry.has_passed(now.seconds()))
+}
