@@ -66,6 +66,8 @@ pub(crate) struct SiteOptions {
     pub(crate) delay: Delay,
     /// What a write costs, in real time; writes come one after the other.
     pub(crate) write_cost: Duration,
+    /// What a write to the ACL costs, if not the same.
+    pub(crate) acl_write_cost: Option<Duration>,
     /// Added to every request, in real time.
     pub(crate) latency: Duration,
     /// Added to every new connection, in real time.
@@ -83,6 +85,7 @@ impl Default for SiteOptions {
             skew: 0,
             delay: Delay::None,
             write_cost: Duration::ZERO,
+            acl_write_cost: None,
             latency: Duration::ZERO,
             connect_latency: Duration::ZERO,
         }
@@ -130,6 +133,7 @@ impl Site {
                 skew: options.skew,
                 waits: Waits::new(options.delay),
                 write_cost: options.write_cost,
+                acl_write_cost: options.acl_write_cost,
                 latency: options.latency,
                 connect_latency: options.connect_latency,
             },

@@ -58,6 +58,7 @@ pub(crate) struct Pace {
     pub(crate) skew: i64,
     pub(crate) waits: Waits,
     pub(crate) write_cost: Duration,
+    pub(crate) acl_write_cost: Option<Duration>,
     pub(crate) latency: Duration,
     pub(crate) connect_latency: Duration,
 }
@@ -252,8 +253,10 @@ impl Shared {
         }
         let Some(_held) = self.take_turn().await else { return self.locked(request, Lock::UserCfg) };
         let began = Instant::now();
-        if !self.pace.write_cost.is_zero() {
-            tokio::time::sleep(self.pace.write_cost).await;
+        let cost = self.pace.acl_write_cost.filter(|_| request.call() == "/access/acl");
+        let cost = cost.unwrap_or(self.pace.write_cost);
+        if !cost.is_zero() {
+            tokio::time::sleep(cost).await;
         }
         let now = self.now();
         let answer = lock(&self.cluster).answer_behind_lock(request, now);
