@@ -10,7 +10,8 @@ use crate::rotation::fault::Fault;
 use crate::rotation::job::Job;
 use crate::rotation::ledger::{Ledger, State, Verdict};
 use crate::rotation::notice::Notice;
-use crate::token::Grant;
+use crate::rotation::time::Timestamp;
+use crate::token::{Expiry, Grant};
 
 const GOOD: Style = AnsiColor::Green.on_default();
 const BAD: Style = AnsiColor::Red.on_default();
@@ -119,6 +120,7 @@ fn of_event(ledger: &Ledger, event: &Event) -> Vec<Line> {
         }
         Event::Found { name, .. } => vec![line(ODD, "found", format!("{} carries our mark", id(name)))],
         Event::Planned { plan } => planned(ledger, plan),
+        Event::Expires { name, expiry, .. } => vec![line(ODD, "expiry", expiry_words(&id(name).to_string(), *expiry))],
         Event::Named { fresh, .. } => vec![line(ODD, "renamed", format!("goes on as {}", id(fresh)))],
         Event::Done { step, gave, .. } => done(ledger, step, *gave),
         Event::Failed { step, fault, .. } => failed(ledger, step, fault),
@@ -186,12 +188,7 @@ fn outcome(ledger: &Ledger, step: &Step, gave: Gave) -> String {
         (Step::Grant | Step::Verify, Gave::Dead) => "the fresh token is gone or refused".to_owned(),
         (Step::Grant, _) => grants_words(rotation.map_or(&[], |rotation| &rotation.plan.grants)),
         (Step::Verify, _) => "it logs in, and its permissions are the wanted ones".to_owned(),
-        (Step::Extend(name, expiry), _) => match expiry {
-            crate::token::Expiry::Never => format!("{} never expires", ledger.id(name)),
-            crate::token::Expiry::At(at) => {
-                format!("{} works until {}", ledger.id(name), crate::rotation::time::Timestamp::from_seconds(*at))
-            }
-        },
+        (Step::Extend(name, expiry), _) => expiry_words(&ledger.id(name).to_string(), *expiry),
         (Step::Publish(to), _) => format!("{to} is written"),
         (Step::Recover(from), Gave::Found) => format!("{from} has the fresh secret, and it logs in"),
         (Step::Recover(from), _) => format!("{from} does not have the fresh secret"),
@@ -199,13 +196,21 @@ fn outcome(ledger: &Ledger, step: &Step, gave: Gave) -> String {
         (Step::Confirm(of), Gave::Refused) => format!("what {of} holds is refused by the remote"),
         (Step::Confirm(of), _) => format!("{of} holds the fresh token, and it logs in"),
         (Step::After(of), _) => format!("what follows {of} has run"),
-        (Step::Discard(name) | Step::Expire(name) | Step::Delete(name) | Step::Revive(name), Gave::Gone) => {
+        (Step::Revive(name), Gave::Gone) => format!("{} is deleted and cannot be brought back", ledger.id(name)),
+        (Step::Discard(name) | Step::Expire(name) | Step::Delete(name), Gave::Gone) => {
             format!("{} was gone already", ledger.id(name))
         }
         (Step::Discard(name), _) => format!("{}, which nobody has seen, is deleted", ledger.id(name)),
         (Step::Expire(name), _) => format!("{} has expired; it can still be brought back", ledger.id(name)),
         (Step::Delete(name), _) => format!("{} is deleted", ledger.id(name)),
         (Step::Revive(name), _) => format!("{} works again", ledger.id(name)),
+    }
+}
+
+fn expiry_words(id: &str, expiry: Expiry) -> String {
+    match expiry {
+        Expiry::Never => format!("{id} never expires"),
+        Expiry::At(at) => format!("{id} works until {}", Timestamp::from_seconds(at)),
     }
 }
 
@@ -246,7 +251,9 @@ fn grace_lines(ledger: &Ledger) -> Vec<Line> {
 
 fn failed(ledger: &Ledger, step: &Step, fault: &Fault) -> Vec<Line> {
     let trouble = ledger.rotation.as_ref().and_then(|rotation| rotation.trouble.as_ref());
+    let retiring = matches!(step, Step::Discard(_) | Step::Expire(_) | Step::Delete(_) | Step::Revive(_));
     let then = match (&ledger.hold, trouble) {
+        _ if retiring => "it is tried again later".to_owned(),
         (Some(_), _) => "it waits for an operator".to_owned(),
         (None, Some(trouble)) => format!("tried again at {}", trouble.retry_at),
         (None, None) if ledger.rotation.is_some() => "it goes on under another name".to_owned(),

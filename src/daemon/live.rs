@@ -321,12 +321,14 @@ impl World for Live {
                 look.held = self.sightings(ledger).await;
             }
             Scope::Plan { rights_of, writability } => {
+                // The entries first: those of a token that vanishes in between are then no answer at all (PROTOCOL R8).
+                let grants = match rights_of {
+                    Some(name) => Some(self.remote.grants(&ledger.id(name)).await?),
+                    None => None,
+                };
                 look.tokens = self.seen(ledger).await?;
                 look.login = self.login().await?;
-                if let Some(name) = rights_of.as_ref().filter(|name| look.tokens.get(*name).is_some_and(|t| t.privsep))
-                {
-                    look.grants = Some(self.remote.grants(&ledger.id(name)).await?);
-                }
+                look.grants = grants.filter(|_| rights_of.as_ref().is_some_and(|name| look.tokens.contains_key(name)));
                 for destination in self.destinations.values().filter(|_| *writability) {
                     destination.check_writable().await?;
                 }

@@ -124,6 +124,9 @@ impl<J: Journal + Sync, C: Clock + Sync> Once<'_, J, C> {
         let observer = |ledger: &Ledger, event: &Event| self.tell(&Notice::Event { name, ledger, event });
         let worker = self.worker(&live, &observer);
         worker.resume(ledger).await?;
+        if wanted.rehearse && (ledger.rotation.is_some() || ledger.hold.is_some()) {
+            return Ok(vec![no_rehearsal(ledger, job)]);
+        }
         let refused = self.take_orders(&worker, ledger, wanted).await?;
         let mut asked = !wanted.jobs.is_empty() && wanted.order.is_none();
         faults.extend(refused);
@@ -134,7 +137,11 @@ impl<J: Journal + Sync, C: Clock + Sync> Once<'_, J, C> {
             }
             let now = self.clock.now();
             let free = ledger.rotation.is_none() && ledger.hold.is_none();
-            let reason = if asked { Some(Reason::Asked) } else { ledger.due(job, now) };
+            let reason = match wanted.order {
+                Some(_) => None,
+                None if asked => Some(Reason::Asked),
+                None => ledger.due(job, now),
+            };
             let rehearse = wanted.rehearse;
             if let Some(reason) = reason.filter(|_| free)
                 && let Err(fault) = worker.begin(ledger, job, Wish { reason, rehearse }).await?
@@ -142,7 +149,9 @@ impl<J: Journal + Sync, C: Clock + Sync> Once<'_, J, C> {
                 faults.push(fault);
             }
             asked = false;
-            worker.run(ledger, Some(job), now + ONCE_PATIENCE).await?;
+            // A rehearsal retires nothing either.
+            let retiring = Some(job).filter(|_| !rehearse);
+            worker.run(ledger, retiring, now + ONCE_PATIENCE).await?;
             if ledger.due(job, self.clock.now()) != Some(Reason::Repair) {
                 break;
             }
@@ -243,6 +252,15 @@ fn standing(ledger: &Ledger) -> Vec<Fault> {
     let troubles = ledger.entries.values().filter_map(|entry| entry.trouble.as_ref());
     faults.extend(troubles.map(|trouble| trouble.fault.clone()));
     faults
+}
+
+fn no_rehearsal(ledger: &Ledger, job: &Job) -> Fault {
+    Fault::lasting(
+        FaultCode::OrderRefused,
+        format!("did not rehearse {}", ledger.key),
+        "a rotation of it is under way or on hold, and going on with it would not be a rehearsal",
+        format!("let it end first: `rotated --once --job {}`", job.name),
+    )
 }
 
 /// A rotation that waits without a fault: an older write may still land (PROTOCOL R5).

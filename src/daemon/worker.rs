@@ -151,7 +151,10 @@ impl<W: World, J: Journal, C: Clock> Worker<'_, W, J, C> {
             match next {
                 Next::Act(step) => self.act(ledger, job, &step).await?,
                 Next::Name(_) => self.name(ledger, job).await?,
-                Next::Wait { until, what: Waiting::Retry | Waiting::OlderWrite } if until <= patience => {
+                // A retirement's wait is worth sleeping through only while a rotation is under way behind it.
+                Next::Wait { until, what }
+                    if until <= patience && (what != Waiting::Retirement || ledger.rotation.is_some()) =>
+                {
                     self.clock.sleep_until(until).await;
                 }
                 Next::Wait { .. } | Next::Rest => return Ok(next),

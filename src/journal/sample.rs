@@ -58,6 +58,7 @@ pub(super) fn plan(rotation: u128, fresh: &str, stale: Option<&str>) -> Plan {
         grace: Span::from_days(1),
         retire_after: Span::from_days(7),
         retire: Retire::Auto,
+        first_retire: Retire::Auto,
         late_max: Span::from_seconds(600),
     }
 }

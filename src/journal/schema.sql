@@ -36,6 +36,7 @@ SELECT
         WHEN 'resumed' THEN 'the process started anew'
         WHEN 'sick' THEN 'needs repair: ' || json_extract(body, '$.because')
         WHEN 'well' THEN 'well again'
+        WHEN 'expires' THEN 'somebody changed the expiry of ' || json_extract(body, '$.name')
         WHEN 'unseen' THEN 'cannot look at the remote'
         WHEN 'seen' THEN 'can look at the remote again'
         WHEN 'held' THEN 'on hold'

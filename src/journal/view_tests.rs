@@ -151,6 +151,7 @@ fn one_of_each() -> Vec<Event> {
         Event::InUse { name: ci, holder: text.clone(), at },
         Event::Sick { because: text.clone(), at },
         Event::Well { at },
+        Event::Expires { name: name("ci-b"), expiry, at },
         Event::Unseen { fault: fault(), at },
         Event::Seen { at },
         Event::Held { fault: fault(), at },
@@ -200,9 +201,10 @@ fn kind(event: &Event) -> usize {
         },
         Event::Unseen { .. } => 31,
         Event::Seen { .. } => 32,
+        Event::Expires { .. } => 33,
     }
 }
-const KINDS: usize = 33;
+const KINDS: usize = 34;
 
 /// Every place in an event that can hold a value. A destination's name is `*`, an element of a list `[]`.
 /// Before a place is added here: can a secret get into it? Then the event must not have it.
@@ -210,7 +212,7 @@ const PLACES: &str = "at because by current event expiry.at
     fault.because fault.code fault.next fault.severity fault.what former.at fresh gave held holder name order
     plan.at plan.comment plan.destinations.*.after plan.destinations.*.late plan.destinations.*.readable plan.drifted
     plan.expire plan.fresh plan.grace plan.grants.[].path plan.grants.[].propagate plan.grants.[].role plan.instance
-    plan.job plan.late_max plan.listed plan.privsep plan.reason plan.rehearse plan.retire plan.retire_after plan.reuse
+    plan.job plan.late_max plan.listed plan.privsep plan.reason plan.rehearse plan.first_retire plan.retire plan.retire_after plan.reuse
     plan.rotation plan.stale plan.stale_expiry plan.strategy reuse
     step step.after step.confirm step.delete step.discard step.expire step.extend.[] step.extend.[].at step.publish
     step.recover step.revive";

@@ -41,6 +41,9 @@ impl Ledger {
             Event::Planned { plan } => self.begin_rotation(plan)?,
             Event::Refused { fault, at } => self.refused = Some(again(self.refused.as_ref(), fault, *at)),
             Event::Named { fresh, reuse, .. } => self.rename(fresh, *reuse)?,
+            Event::Expires { name, expiry, .. } => {
+                self.entries.get_mut(name).ok_or("the name is not in the ledger")?.expiry = *expiry;
+            }
             Event::Began { step, held, former, at } => {
                 self.in_flight = Some(step.clone());
                 self.begin(step, &Beginning { held: held.as_ref(), former: *former, at: *at })?;
@@ -173,13 +176,16 @@ impl Ledger {
         let plan = &rotation.plan;
         let late = self.unanswered.values().map(|(when, _)| *when + plan.late_max).max();
         let until = (at + plan.grace).max(late.unwrap_or(at));
-        let asks = plan.retire == Retire::Ask;
+        let asks = |origin| match origin {
+            Origin::Adopted => plan.first_retire == Retire::Ask,
+            Origin::Made => plan.retire == Retire::Ask,
+        };
         for (name, entry) in &mut self.entries {
             if *name == rotation.fresh {
                 entry.state = State::Current;
                 entry.trouble = None;
             } else if matches!(entry.state, State::Current | State::Stale) {
-                entry.state = State::Grace { until, asks };
+                entry.state = State::Grace { until, asks: asks(entry.origin) };
                 entry.trouble = None;
             }
         }
@@ -204,7 +210,7 @@ impl Ledger {
             return;
         };
         if rotation.plan.destinations.get(destination).is_some_and(|of| of.late) {
-            self.unanswered.insert(destination.clone(), (at, rotation.fresh.clone()));
+            self.unanswered.insert(destination.clone(), (at, Some(rotation.fresh.clone())));
         }
         for entry in self.entries.values_mut() {
             if matches!(entry.state, State::Grace { .. }) {
@@ -272,7 +278,7 @@ impl Ledger {
             return Err("the name is not in the ledger");
         };
         entry.trouble = Some(again(entry.trouble.as_ref(), &fault, at));
-        if matches!(entry.state, State::Grace { .. }) {
+        if matches!(entry.state, State::Grace { .. } | State::Expired { .. }) {
             entry.state = State::Stale;
         }
         Ok(())

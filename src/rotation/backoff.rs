@@ -41,6 +41,12 @@ impl Trouble {
         Self { fault: fault.clone(), since, attempts, retry_at: at + wait }
     }
 
+    /// Whether it is not to be tried again yet at `now`. A clock that was far ahead when it failed holds nothing back.
+    #[must_use]
+    pub fn holds_back(&self, now: Timestamp) -> bool {
+        self.retry_at > now && self.retry_at.since(now) <= LASTING_RETRY
+    }
+
     /// Whether passing faults have gone on for so long that they count as lasting.
     #[must_use]
     pub fn is_lasting(&self, at: Timestamp) -> bool {

@@ -53,6 +53,9 @@ impl Ledger {
             Step::Expire(name) | Step::Delete(name) => match look.tokens.get(name) {
                 None => Event::Absent { name: name.clone(), at },
                 Some(seen) if !self.may_take(name, seen, instance) => Event::Foreign { name: name.clone(), at },
+                Some(seen) if matches!(step, Step::Delete(_)) && !seen.expiry.has_passed(at.seconds()) => {
+                    self.revived(name, at)
+                }
                 Some(seen) => self.obstacle(step, name, look, at).unwrap_or_else(|| began(None, Some(seen.expiry))),
             },
             Step::Create
@@ -64,6 +67,17 @@ impl Ledger {
             | Step::Confirm(_)
             | Step::After(_)
             | Step::Revive(_) => began(None, None),
+        }
+    }
+
+    /// It had expired and works again: somebody gave it a new expiry, or made another token under the same name. What was
+    /// made by hand is not ours any more; our own waits for the next rotation.
+    fn revived(&self, name: &TokenName, at: Timestamp) -> Event {
+        match self.entries.get(name).map(|entry| entry.origin) {
+            Some(Origin::Made) => {
+                Event::InUse { name: name.clone(), holder: "somebody who gave it a new expiry".to_owned(), at }
+            }
+            Some(Origin::Adopted) | None => Event::Foreign { name: name.clone(), at },
         }
     }
 
@@ -149,6 +163,7 @@ impl Ledger {
         }
         let mut events = self.turned_up(&ours, at);
         events.extend(self.vanished_names(look, at));
+        events.extend(self.moved_expiry(look, at));
         match (self.sickness(look, at), &self.sick) {
             (Some(because), Some(_)) => events.extend(self.repairs_used_up(&because, at)),
             (Some(because), None) => events.push(Event::Sick { because, at }),
@@ -195,6 +210,13 @@ impl Ledger {
         lost.map(|(name, _)| Event::Absent { name: name.clone(), at }).collect()
     }
 
+    /// The current token's expiry, if somebody has changed it.
+    fn moved_expiry(&self, look: &Look, at: Timestamp) -> Option<Event> {
+        let name = self.current()?;
+        let (known, seen) = (self.entries.get(name)?.expiry, look.tokens.get(name)?.expiry);
+        (known != seen).then(|| Event::Expires { name: name.clone(), expiry: seen, at })
+    }
+
     /// Nothing is known yet: adopt what exists, or rebuild what a lost journal knew (PROTOCOL R13).
     fn first_sight(&self, look: &Look, ours: &BTreeMap<&TokenName, &Seen>, at: Timestamp) -> Vec<Event> {
         let stem = &self.key.token.name;
@@ -208,8 +230,10 @@ impl Ledger {
         let votes = self.votes(look, ours);
         let alive = |seen: &Seen| !seen.expiry.has_passed(at.seconds());
         let elected = votes.iter().max_by_key(|(name, votes)| (**votes, *name)).map(|(name, _)| (*name).clone());
-        let only_by_hand = by_hand.is_some_and(alive) && !ours.values().any(|seen| alive(seen));
-        let Some(current) = elected.or_else(|| only_by_hand.then(|| stem.clone())) else {
+        let every = ours.iter().map(|(name, seen)| (*name, *seen)).chain(by_hand.map(|seen| (stem, seen)));
+        let living: BTreeMap<_, _> = every.filter(|(_, seen)| alive(seen)).collect();
+        let only_one = living.keys().next().filter(|_| living.len() == 1).map(|name| (*name).clone());
+        let Some(current) = elected.or(only_one) else {
             return self.hold_once(FaultCode::StateLost, at, || state_lost(&self.key.to_string(), ours.len()));
         };
         let expiry = look.tokens.get(&current).map_or(crate::token::Expiry::Never, |seen| seen.expiry);
@@ -256,7 +280,10 @@ fn foreign_instance(id: &str, mark: &Mark) -> Fault {
         FaultCode::ForeignInstance,
         format!("stopped the job of {id}"),
         format!("the token carries the mark of another daemon, `{}`, and is alive", mark.instance),
-        "let only one daemon rotate it: remove the job here, or there; if that daemon is gone for good, delete its token",
+        format!(
+            "if this host was renamed, set `instance = \"{0}\"` in [daemon]; if `{0}` is another daemon, let only one of them rotate this token and remove the job from the other",
+            mark.instance
+        ),
     )
 }
 

@@ -17,7 +17,7 @@ impl Ledger {
         if self.rotation.is_some() || self.hold.is_some() || self.removed {
             return None;
         }
-        if self.refused.as_ref().is_some_and(|trouble| trouble.retry_at > now) {
+        if self.refused.as_ref().is_some_and(|trouble| trouble.holds_back(now)) {
             return None;
         }
         if self.sick.is_some() {

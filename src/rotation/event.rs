@@ -145,8 +145,10 @@ pub struct Plan {
     pub grace: Span,
     /// From expired to deleted.
     pub retire_after: Span,
-    /// Who lets the retirement begin.
+    /// Who lets the retirement of a token that we made begin.
     pub retire: Retire,
+    /// The same for the token that somebody made by hand.
+    pub first_retire: Retire,
     /// How late an unanswered request may still take effect.
     pub late_max: Span,
 }
@@ -276,6 +278,15 @@ pub enum Event {
         /// When.
         at: Timestamp,
     },
+    /// Somebody changed the expiry of the current token.
+    Expires {
+        /// Which.
+        name: TokenName,
+        /// When it expires now.
+        expiry: Expiry,
+        /// When that was seen.
+        at: Timestamp,
+    },
     /// A step is about to happen.
     Began {
         /// Which.
@@ -398,6 +409,7 @@ impl Event {
             | Self::Found { at, .. }
             | Self::Refused { at, .. }
             | Self::Named { at, .. }
+            | Self::Expires { at, .. }
             | Self::Began { at, .. }
             | Self::Done { at, .. }
             | Self::Failed { at, .. }

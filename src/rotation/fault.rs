@@ -86,8 +86,6 @@ fault_codes! {
     StateLost = "state_lost",
     /// A living token carries the mark of another instance.
     ForeignInstance = "foreign_instance",
-    /// An order does not fit what the job is doing.
-    OrderRefused = "order_refused",
     /// A job was named that the config does not have.
     JobUnknown = "job_unknown",
     /// The job of a rotation under way has left the config.

@@ -166,8 +166,9 @@ pub struct Ledger {
     pub last_name: Option<Timestamp>,
     /// Slots that a lost answer left in doubt; never used again (PROTOCOL R17).
     pub dirty: BTreeSet<TokenName>,
-    /// The last unanswered write to each destination that can carry one out late: when, and of which name (R5, R6).
-    pub unanswered: BTreeMap<DestinationName, (Timestamp, TokenName)>,
+    /// The last unanswered write to each destination that can carry one out late: when, and of which name (R5, R6); no name
+    /// when that name has got another secret since.
+    pub unanswered: BTreeMap<DestinationName, (Timestamp, Option<TokenName>)>,
     /// Privilege separation and the human's comment, as recorded at the last rotation.
     pub mold: Option<(bool, String)>,
     /// From expired to deleted, as the last plan said.
@@ -247,7 +248,9 @@ impl Ledger {
     pub fn is_busy(&self) -> bool {
         self.rotation.is_some()
             || self.entries.values().any(|entry| match entry.state {
-                State::Unshared { .. } | State::Grace { .. } | State::Expired { .. } | State::Reviving => true,
+                // A create that must have run by now, and has not: only listings look for it.
+                State::Unshared { look_at, .. } => look_at != Timestamp::MAX,
+                State::Grace { .. } | State::Expired { .. } | State::Reviving => true,
                 State::Current | State::Stale | State::Resting => false,
             })
     }

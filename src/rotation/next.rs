@@ -62,7 +62,7 @@ impl Ledger {
 
     /// The rotation's own next step.
     fn forward(&self, rotation: &Rotation, now: Timestamp) -> Next {
-        if let Some(trouble) = rotation.trouble.as_ref().filter(|trouble| trouble.retry_at > now) {
+        if let Some(trouble) = rotation.trouble.as_ref().filter(|trouble| trouble.holds_back(now)) {
             return Next::Wait { until: trouble.retry_at, what: Waiting::Retry };
         }
         match &rotation.phase {
@@ -119,7 +119,7 @@ impl Ledger {
 
     /// Publishes, but never while an older unanswered write of another value may still land (PROTOCOL R5).
     fn publish(&self, rotation: &Rotation, destination: &DestinationName, now: Timestamp) -> Next {
-        let older = self.unanswered.get(destination).filter(|(_, name)| *name != rotation.fresh);
+        let older = self.unanswered.get(destination).filter(|(_, name)| name.as_ref() != Some(&rotation.fresh));
         match older.map(|(at, _)| *at + rotation.plan.late_max) {
             Some(until) if until > now => Next::Wait { until, what: Waiting::OlderWrite },
             Some(_) | None => Next::Act(Step::Publish(destination.clone())),
@@ -145,7 +145,8 @@ impl Ledger {
             | State::Expired { .. }
             | State::Resting => return Next::Rest,
         };
-        let retry_at = entry.trouble.as_ref().map_or(from, |trouble| trouble.retry_at);
+        let retry_at =
+            entry.trouble.as_ref().filter(|trouble| trouble.holds_back(now)).map_or(from, |trouble| trouble.retry_at);
         let from = from.max(retry_at);
         match from {
             Timestamp::MAX => Next::Rest,

@@ -67,8 +67,9 @@ impl Ledger {
     pub(super) fn obey(&mut self, order: Order, at: Timestamp) -> Result<(), &'static str> {
         match order {
             Order::Retry => {
-                if self.hold.take().is_none() {
-                    return Err("nothing is on hold");
+                let troubled = self.rotation.as_ref().is_some_and(|rotation| rotation.trouble.is_some());
+                if self.hold.take().is_none() && !troubled {
+                    return Err("nothing is on hold, and nothing waits to be tried again");
                 }
                 self.repairs = 0;
                 self.forgive();
@@ -114,6 +115,8 @@ impl Ledger {
         for entry in self.entries.values_mut() {
             let back = match entry.state {
                 State::Expired { .. } => State::Reviving,
+                // An expire whose answer was lost may have happened; a slot rests expired until it is regenerated.
+                State::Grace { .. } | State::Resting if entry.former.is_some() => State::Reviving,
                 State::Grace { .. } => State::Stale,
                 State::Unshared { .. } | State::Current | State::Stale | State::Reviving | State::Resting => continue,
             };

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::event::{Plan, Reason};
 use super::fault::{Fault, FaultCode};
 use super::job::{Drift, Job, Strategy};
-use super::ledger::{Ledger, Origin, State};
+use super::ledger::{Ledger, State};
 use super::look::{Look, Scope, Seen};
 use super::mark::{Mark, RotationId, strip};
 use super::name;
@@ -65,9 +65,6 @@ impl Ledger {
         let rights = self.rights(job, look, privsep, seen.is_some())?;
         let strategy = if occasion.rehearse { Strategy::Replace } else { job.strategy };
         let fresh = self.fresh(strategy, look, &occasion.instance, occasion.now)?;
-        let first = stale
-            .as_ref()
-            .is_some_and(|(name, _)| self.entries.get(name).is_some_and(|entry| entry.origin == Origin::Adopted));
         Ok(Plan {
             rotation: occasion.rotation,
             job: job.name.clone(),
@@ -89,7 +86,8 @@ impl Ledger {
             destinations: job.destinations.clone(),
             grace: job.grace,
             retire_after: job.retire_after,
-            retire: if first { job.first_retire } else { job.retire },
+            retire: job.retire,
+            first_retire: job.first_retire,
             late_max: occasion.late_max,
         })
     }
@@ -102,7 +100,7 @@ impl Ledger {
                 let taken: BTreeSet<_> = look.tokens.keys().chain(self.entries.keys()).cloned().collect();
                 name::next_name(stem, now, self.last_name, &taken).map(|name| Fresh { name, reuse: false })
             }
-            Strategy::Alternate => self.slot(look, instance),
+            Strategy::Alternate => self.slot(look, instance, now),
             Strategy::InPlace => self.current().map(|name| Fresh { name: name.clone(), reuse: true }),
         };
         found.ok_or_else(|| {
@@ -115,13 +113,13 @@ impl Ledger {
         })
     }
 
-    /// The lowest slot that rests, or does not exist and never did anything wrong.
-    fn slot(&self, look: &Look, instance: &Instance) -> Option<Fresh> {
+    /// The lowest slot that rests (one that somebody has revived does not), or does not exist and never did anything wrong.
+    fn slot(&self, look: &Look, instance: &Instance, now: Timestamp) -> Option<Fresh> {
+        let rests =
+            |name: &TokenName, seen: &Seen| is_ours(name, seen, instance) && seen.expiry.has_passed(now.seconds());
         name::slots(&self.key.token.name).filter(|name| !self.dirty.contains(name)).find_map(|name| {
             match (self.entries.get(&name).map(|entry| entry.state), look.tokens.get(&name)) {
-                (Some(State::Resting), Some(seen)) if is_ours(&name, seen, instance) => {
-                    Some(Fresh { name, reuse: true })
-                }
+                (Some(State::Resting), Some(seen)) if rests(&name, seen) => Some(Fresh { name, reuse: true }),
                 (Some(State::Resting) | None, None) => Some(Fresh { name, reuse: false }),
                 _ => None,
             }

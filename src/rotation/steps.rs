@@ -44,6 +44,8 @@ impl Ledger {
         let (fresh, expiry) = (rotation.fresh.clone(), rotation.plan.fresh_expiry(at));
         if rotation.is_in_place() {
             rotation.committed = true;
+            // The same name with another secret: what is under way is an older value now (PROTOCOL R5).
+            self.unanswered.values_mut().for_each(|(_, name)| *name = None);
         } else {
             self.enter(&fresh, State::Unshared { since: at, look_at: at }, expiry);
         }
@@ -208,7 +210,12 @@ impl Ledger {
             rotation.searched.clear();
             rotation.phase = Phase::Planned;
         } else {
+            let earlier = rotation.trouble.take();
             rotation.renew(because);
+            if because != Because::Taken {
+                // The next name waits as any other try does: a server that is away for a second takes one, not all.
+                rotation.trouble = Some(Trouble::after(earlier.as_ref(), fault, at, rotation.plan.rotation));
+            }
         }
         if rotation.names >= NAMES_MAX {
             let fault = Fault::lasting(
@@ -270,9 +277,12 @@ impl Ledger {
         }
         let rotation = self.rotation.as_mut().ok_or(NO_ROTATION)?;
         let trouble = Trouble::after(rotation.trouble.as_ref(), fault, at, rotation.plan.rotation);
-        let lasting = trouble.is_lasting(at);
+        // A step that was cut off by the end of the process says nothing about the remote's patience.
+        let cut_off = fault.code == FaultCode::Internal && is_unanswered(fault);
+        let lasting = trouble.is_lasting(at) && !cut_off;
         rotation.trouble = Some(trouble);
         if lasting {
+            self.rest_again(step, fault);
             self.surrender(fault.clone(), at);
         }
         Ok(())
@@ -288,13 +298,21 @@ impl Ledger {
         self.extended(name, Expiry::Never)
     }
 
+    /// A slot whose regeneration was refused for good is as it was.
+    fn rest_again(&mut self, step: &Step, fault: &Fault) {
+        let slot = self.rotation.as_ref().filter(|rotation| *step == Step::Regenerate && !rotation.is_in_place());
+        if let Some(entry) = slot.map(|rotation| rotation.fresh.clone()).and_then(|name| self.entries.get_mut(&name))
+            && fault.severity == Severity::Lasting
+        {
+            entry.state = State::Resting;
+        }
+    }
+
     /// The server cannot regenerate: a slot is given up for the next letter, which is created.
     fn fail_regenerate(&mut self, fault: &Fault, at: Timestamp) -> Result<(), &'static str> {
         let rotation = self.rotation.as_ref().ok_or(NO_ROTATION)?;
         match rotation.plan.strategy {
             Strategy::Alternate => {
-                let fresh = rotation.fresh.clone();
-                self.doubt(&fresh);
                 self.another_name(Because::Taken, fault, at);
             }
             Strategy::Replace | Strategy::InPlace => self.give_up(Some(fault.clone()), at),
