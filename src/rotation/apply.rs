@@ -119,11 +119,11 @@ impl Ledger {
                 self.enter(name, if rests { State::Resting } else { State::Stale }, expiry);
             }
         }
-        self.last_name = self.last_name.max(name::suffix(&self.key.token.name, name));
         Ok(())
     }
 
     pub(super) fn enter(&mut self, name: &TokenName, state: State, expiry: Expiry) {
+        self.last_name = self.last_name.max(name::suffix(&self.key.token.name, name));
         let origin = if *name == self.key.token.name { Origin::Adopted } else { Origin::Made };
         let entry = Entry { state, origin, expiry, former: None, trouble: None };
         self.entries.insert(name.clone(), entry);
