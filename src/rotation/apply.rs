@@ -125,7 +125,7 @@ impl Ledger {
     pub(super) fn enter(&mut self, name: &TokenName, state: State, expiry: Expiry) {
         self.last_name = self.last_name.max(name::suffix(&self.key.token.name, name));
         let origin = if *name == self.key.token.name { Origin::Adopted } else { Origin::Made };
-        let entry = Entry { state, origin, expiry, former: None, trouble: None };
+        let entry = Entry { state, origin, expiry, former: None, asks: false, trouble: None };
         self.entries.insert(name.clone(), entry);
     }
 
@@ -194,7 +194,8 @@ impl Ledger {
                 entry.state = State::Current;
                 entry.trouble = None;
             } else if matches!(entry.state, State::Current | State::Stale) {
-                entry.state = State::Grace { until, asks };
+                entry.asks |= asks;
+                entry.state = State::Grace { until, asks: entry.asks };
                 entry.trouble = None;
             }
         }

@@ -101,7 +101,10 @@ impl Ledger {
         for entry in self.entries.values_mut() {
             entry.trouble = None;
             match &mut entry.state {
-                State::Grace { asks, .. } => *asks = false,
+                State::Grace { asks, .. } => {
+                    *asks = false;
+                    entry.asks = false;
+                }
                 State::Unshared { look_at, .. } => *look_at = at,
                 State::Current | State::Stale | State::Expired { .. } | State::Reviving | State::Resting => {}
             }
