@@ -46,12 +46,20 @@ impl Ledger {
         if rotation.is_in_place() {
             rotation.committed = true;
         } else {
+            let former = self.entries.get(&fresh).and_then(|entry| entry.former);
             self.enter(&fresh, State::Unshared { since: at, look_at: at }, expiry);
+            self.remember(&fresh, former);
         }
         if let Some(entry) = self.entries.get_mut(&fresh) {
             entry.expiry = expiry;
         }
         Ok(())
+    }
+
+    fn remember(&mut self, name: &TokenName, former: Option<Expiry>) {
+        if let Some(entry) = self.entries.get_mut(name) {
+            entry.former = former;
+        }
     }
 
     /// The point of no return: the fresh name may be held by a consumer from now on.
@@ -85,10 +93,7 @@ impl Ledger {
                 self.retired(step, name, gave, at)
             }
             Step::Extend(name, expiry) => self.extended(name, *expiry),
-            Step::Create | Step::Regenerate => self.on_rotation(|rotation| {
-                rotation.secret = Memory::Has;
-                rotation.reach(Phase::Created);
-            }),
+            Step::Create | Step::Regenerate => self.made(),
             Step::Grant | Step::Verify if gave == Gave::Dead => self.refused_secret(at),
             Step::Grant => self.on_rotation(|rotation| rotation.reach(Phase::Granted)),
             Step::Verify => self.verified(at),
@@ -101,6 +106,16 @@ impl Ledger {
                 Ok(())
             }
         }
+    }
+
+    /// The fresh token is there; what the name was before, no undo brings back (PROTOCOL R15).
+    fn made(&mut self) -> Result<(), &'static str> {
+        let rotation = self.rotation.as_mut().ok_or(NO_ROTATION)?;
+        rotation.secret = Memory::Has;
+        rotation.reach(Phase::Created);
+        let fresh = rotation.fresh.clone();
+        self.remember(&fresh, None);
+        Ok(())
     }
 
     fn on_rotation(&mut self, change: impl FnOnce(&mut Rotation)) -> Result<(), &'static str> {
@@ -251,8 +266,11 @@ impl Ledger {
             Step::Recover(destination) if fault.severity == Severity::Lasting => {
                 self.on_rotation(|rotation| rotation.recovered(destination, Gave::NotFound))
             }
+            Step::Regenerate => {
+                self.rest_again();
+                self.fail_step(step, fault, at)
+            }
             Step::Create
-            | Step::Regenerate
             | Step::Grant
             | Step::Verify
             | Step::Extend(..)
@@ -260,6 +278,15 @@ impl Ledger {
             | Step::Recover(_)
             | Step::Confirm(_)
             | Step::After(_) => self.fail_step(step, fault, at),
+        }
+    }
+
+    /// A regenerate that certainly did not happen: the slot is as it was, its rights included (PROTOCOL R17).
+    fn rest_again(&mut self) {
+        if let Some(rotation) = self.rotation.as_ref().filter(|rotation| rotation.reuse && !rotation.is_in_place())
+            && let Some(entry) = self.entries.get_mut(&rotation.fresh)
+        {
+            entry.state = State::Resting;
         }
     }
 
@@ -289,15 +316,12 @@ impl Ledger {
         self.extended(name, Expiry::Never)
     }
 
-    /// The server cannot regenerate: a slot is given up for the next letter, which is created.
+    /// The server cannot regenerate: the slot is deleted, and the next letter is created. Nothing is in doubt, so the
+    /// slot's own letter can be used again once it is gone.
     fn fail_regenerate(&mut self, fault: &Fault, at: Timestamp) -> Result<(), &'static str> {
         let rotation = self.rotation.as_ref().ok_or(NO_ROTATION)?;
         match rotation.plan.strategy {
-            Strategy::Alternate => {
-                let fresh = rotation.fresh.clone();
-                self.doubt(&fresh);
-                self.another_name(Because::Taken, fault, at);
-            }
+            Strategy::Alternate => self.another_name(Because::Taken, fault, at),
             Strategy::Replace | Strategy::InPlace => self.give_up(Some(fault.clone()), at),
         }
         Ok(())
