@@ -5,7 +5,7 @@
 use uuid::Uuid;
 
 use crate::rotation::event::{Event, Order, Reason, Step};
-use crate::rotation::fault::{Fault, FaultCode, Severity};
+use crate::rotation::fault::{Fault, FaultCode};
 use crate::rotation::job::Job;
 use crate::rotation::ledger::{IllegalEvent, Ledger};
 use crate::rotation::look::Scope;
@@ -168,7 +168,7 @@ impl<W: World, J: Journal, C: Clock> Worker<'_, W, J, C> {
             None => ledger.consider(step, &crate::rotation::look::Look::default(), self.instance, self.clock.now()),
             Some(scope) => match self.world.look(ledger, job, &scope).await {
                 Ok(look) => ledger.consider(step, &look, self.instance, self.clock.now()),
-                Err(fault) => Event::Failed { step: step.clone(), fault: harmless(fault), at: self.clock.now() },
+                Err(fault) => Event::Failed { step: step.clone(), fault: fault.of_a_look(), at: self.clock.now() },
             },
         };
         let goes_on = matches!(begun, Event::Began { .. });
@@ -187,7 +187,7 @@ impl<W: World, J: Journal, C: Clock> Worker<'_, W, J, C> {
 
     /// Finds the rotation's next fresh name (PROTOCOL R1, R11).
     async fn name(&self, ledger: &mut Ledger, job: Option<&Job>) -> Result<(), Stop> {
-        let looked = self.world.look(ledger, job, &Scope::Tokens).await.map_err(harmless);
+        let looked = self.world.look(ledger, job, &Scope::Tokens).await.map_err(Fault::of_a_look);
         let at = self.clock.now();
         let named = looked.and_then(|look| {
             let strategy = ledger.plan().map_or(crate::rotation::job::Strategy::Replace, |plan| plan.strategy);
@@ -199,12 +199,4 @@ impl<W: World, J: Journal, C: Clock> Worker<'_, W, J, C> {
         };
         self.record(ledger, vec![event]).await
     }
-}
-
-/// A look changes nothing, so no answer to it is no more than a passing fault.
-fn harmless(mut fault: Fault) -> Fault {
-    if fault.severity == Severity::Unanswered {
-        fault.severity = Severity::Passing;
-    }
-    fault
 }

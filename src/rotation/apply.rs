@@ -106,13 +106,13 @@ impl Ledger {
                 self.enter(name, if rests { State::Resting } else { State::Stale }, expiry);
             }
         }
-        self.last_name = self.last_name.max(name::suffix(&self.key.token.name, name));
         Ok(())
     }
 
     pub(super) fn enter(&mut self, name: &TokenName, state: State, expiry: Expiry) {
+        self.last_name = self.last_name.max(name::suffix(&self.key.token.name, name));
         let origin = if *name == self.key.token.name { Origin::Adopted } else { Origin::Made };
-        let entry = Entry { state, origin, expiry, former: None, trouble: None };
+        let entry = Entry { state, origin, expiry, former: None, asks: false, trouble: None };
         self.entries.insert(name.clone(), entry);
     }
 
@@ -185,7 +185,8 @@ impl Ledger {
                 entry.state = State::Current;
                 entry.trouble = None;
             } else if matches!(entry.state, State::Current | State::Stale) {
-                entry.state = State::Grace { until, asks: asks(entry.origin) };
+                entry.asks |= asks(entry.origin);
+                entry.state = State::Grace { until, asks: entry.asks };
                 entry.trouble = None;
             }
         }

@@ -42,7 +42,7 @@ impl Ledger {
         match step {
             Step::Publish(destination) => match look.held.get(destination) {
                 Some(Ok(sighting)) => began(sighting.id().cloned(), None),
-                Some(Err(fault)) => Event::Failed { step: step.clone(), fault: fault.clone(), at },
+                Some(Err(fault)) => Event::Failed { step: step.clone(), fault: fault.clone().of_a_look(), at },
                 None => began(None, None),
             },
             Step::Discard(name) => match look.tokens.get(name) {
@@ -101,7 +101,7 @@ impl Ledger {
             return Some(in_use(holder));
         }
         if let Some(fault) = look.held.values().find_map(|held| held.as_ref().err()) {
-            return Some(Event::Failed { step: step.clone(), fault: fault.clone(), at });
+            return Some(Event::Failed { step: step.clone(), fault: fault.clone().of_a_look(), at });
         }
         if let Some(because) = self.sickness(look, at) {
             return Some(Event::Sick { because, at });

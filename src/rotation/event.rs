@@ -1,15 +1,13 @@
 //! What a rotation does (steps) and what is remembered of it (events). No field here can hold a secret.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use super::fault::Fault;
-use super::job::{DestinationTraits, Retire, Strategy};
-use super::mark::RotationId;
-use super::time::{Span, Timestamp};
-use crate::token::{DestinationName, Expiry, Grant, Instance, JobName, TokenId, TokenName};
+pub use super::plan::{Plan, Reason};
+use super::time::Timestamp;
+use crate::token::{DestinationName, Expiry, TokenId, TokenName};
 
 /// One effect on the world, or one reading that the next effect depends on.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -99,84 +97,6 @@ pub enum Gave {
     Dead,
     /// Discard, Expire, Delete, Revive: there is no such token.
     Gone,
-}
-
-/// What a rotation is going to do, fixed when it starts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(clippy::struct_excessive_bools, reason = "a record of independent facts, not a state machine")]
-pub struct Plan {
-    /// The rotation's identity.
-    pub rotation: RotationId,
-    /// The job it runs.
-    pub job: JobName,
-    /// Who we are, for the mark.
-    pub instance: Instance,
-    /// When it was planned.
-    pub at: Timestamp,
-    /// Why now.
-    pub reason: Reason,
-    /// Whether it ends after verify, touching no destination.
-    pub rehearse: bool,
-    /// How fresh relates to stale.
-    pub strategy: Strategy,
-    /// The first fresh name.
-    pub fresh: TokenName,
-    /// Whether the fresh name is a slot that exists and is regenerated.
-    pub reuse: bool,
-    /// The token whose rights are copied, if there is one.
-    pub stale: Option<TokenName>,
-    /// When the stale token expires by itself.
-    pub stale_expiry: Expiry,
-    /// Privilege separation of the fresh token.
-    pub privsep: bool,
-    /// How long the fresh token may live.
-    pub expire: Option<Span>,
-    /// The human's own comment.
-    pub comment: String,
-    /// The ACL entries of the fresh token.
-    pub grants: Vec<Grant>,
-    /// Whether `grants` is the job's own list, not a copy.
-    pub listed: bool,
-    /// Whether the stale token's rights differ from those recorded at the last rotation.
-    pub drifted: bool,
-    /// Where the secret goes.
-    pub destinations: BTreeMap<DestinationName, DestinationTraits>,
-    /// How long both tokens work.
-    pub grace: Span,
-    /// From expired to deleted.
-    pub retire_after: Span,
-    /// Who lets the retirement of a token that we made begin.
-    pub retire: Retire,
-    /// The same for the token that somebody made by hand.
-    pub first_retire: Retire,
-    /// How late an unanswered request may still take effect.
-    pub late_max: Span,
-}
-
-impl Plan {
-    /// The expiry of a fresh token that is made at `now`.
-    #[must_use]
-    pub fn fresh_expiry(&self, now: Timestamp) -> Expiry {
-        self.expire.map_or(Expiry::Never, |expire| Expiry::At((now + expire).seconds()))
-    }
-}
-
-/// Why a rotation runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Reason {
-    /// Somebody asked.
-    Asked,
-    /// The current token is gone, expired, or refused from a destination (PROTOCOL R10).
-    Repair,
-    /// No token exists yet.
-    First,
-    /// The token's expiry comes near.
-    Expiry,
-    /// It reached `max_age`.
-    Age,
-    /// The calendar.
-    Schedule,
 }
 
 /// Why the next name is taken.

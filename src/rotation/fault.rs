@@ -183,6 +183,15 @@ impl Fault {
         Self::new(code, Severity::Lasting, [what.into(), because.into(), next.into()])
     }
 
+    /// The same fault of a look: it changes nothing, so no answer to it is no more than a passing fault.
+    #[must_use]
+    pub fn of_a_look(mut self) -> Self {
+        if self.severity == Severity::Unanswered {
+            self.severity = Severity::Passing;
+        }
+        self
+    }
+
     fn new(code: FaultCode, severity: Severity, texts: [String; 3]) -> Self {
         let [what, because, next] = texts.map(|text| printable(&text));
         Self { code, severity, what, because, next }

@@ -48,6 +48,8 @@ pub struct Entry {
     pub expiry: Expiry,
     /// The expiry that undo restores; the first value wins (PROTOCOL R15).
     pub former: Option<Expiry>,
+    /// Whether its retirement once had to wait for an operator, who has not let it go yet.
+    pub asks: bool,
     /// What keeps it from being retired.
     pub trouble: Option<Trouble>,
 }

@@ -32,6 +32,7 @@ mod apply;
 pub mod backoff;
 pub mod conclude;
 pub mod due;
+mod fail;
 pub mod next;
 mod order;
 pub mod plan;

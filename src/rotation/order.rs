@@ -102,23 +102,28 @@ impl Ledger {
         for entry in self.entries.values_mut() {
             entry.trouble = None;
             match &mut entry.state {
-                State::Grace { asks, .. } => *asks = false,
+                State::Grace { asks, .. } => {
+                    *asks = false;
+                    entry.asks = false;
+                }
                 State::Unshared { look_at, .. } => *look_at = at,
                 State::Current | State::Stale | State::Expired { .. } | State::Reviving | State::Resting => {}
             }
         }
     }
 
-    /// Brings expired names back; during grace it cancels the retirement (PROTOCOL R15).
+    /// Brings expired names back, resting slots included as long as they are not regenerated; during grace it cancels
+    /// the retirement (PROTOCOL R15).
     fn undo(&mut self) -> Result<(), &'static str> {
+        let fresh = self.rotation.as_ref().map(|rotation| rotation.fresh.clone());
         let mut found = false;
-        for entry in self.entries.values_mut() {
-            let back = match entry.state {
-                State::Expired { .. } => State::Reviving,
-                // An expire whose answer was lost may have happened; a slot rests expired until it is regenerated.
-                State::Grace { .. } | State::Resting if entry.former.is_some() => State::Reviving,
-                State::Grace { .. } => State::Stale,
-                State::Unshared { .. } | State::Current | State::Stale | State::Reviving | State::Resting => continue,
+        for (_, entry) in self.entries.iter_mut().filter(|(name, _)| Some(*name) != fresh.as_ref()) {
+            let back = match (entry.state, entry.former) {
+                // With a former expiry known an expire has begun, and may have run although no answer said so.
+                (State::Expired { .. }, _) | (State::Grace { .. } | State::Resting, Some(_)) => State::Reviving,
+                (State::Grace { .. }, None) => State::Stale,
+                (State::Resting, None)
+                | (State::Unshared { .. } | State::Current | State::Stale | State::Reviving, _) => continue,
             };
             entry.state = back;
             entry.trouble = None;

@@ -1,16 +1,95 @@
 //! Makes a plan from what was seen, or says why there is none.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::event::{Plan, Reason};
+use serde::{Deserialize, Serialize};
+
 use super::fault::{Fault, FaultCode};
-use super::job::{Drift, Job, Strategy};
+use super::job::{DestinationTraits, Drift, Job, Retire, Strategy};
 use super::ledger::{Ledger, State};
 use super::look::{Look, Scope, Seen};
 use super::mark::{Mark, RotationId, strip};
 use super::name;
 use super::time::{Span, Timestamp};
-use crate::token::{Expiry, Grant, Instance, TokenName};
+use crate::token::{DestinationName, Expiry, Grant, Instance, JobName, TokenName};
+
+/// What a rotation is going to do, fixed when it starts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "a record of independent facts, not a state machine")]
+pub struct Plan {
+    /// The rotation's identity.
+    pub rotation: RotationId,
+    /// The job it runs.
+    pub job: JobName,
+    /// Who we are, for the mark.
+    pub instance: Instance,
+    /// When it was planned.
+    pub at: Timestamp,
+    /// Why now.
+    pub reason: Reason,
+    /// Whether it ends after verify, touching no destination.
+    pub rehearse: bool,
+    /// How fresh relates to stale.
+    pub strategy: Strategy,
+    /// The first fresh name.
+    pub fresh: TokenName,
+    /// Whether the fresh name is a slot that exists and is regenerated.
+    pub reuse: bool,
+    /// The token whose rights are copied, if there is one.
+    pub stale: Option<TokenName>,
+    /// When the stale token expires by itself.
+    pub stale_expiry: Expiry,
+    /// Privilege separation of the fresh token.
+    pub privsep: bool,
+    /// How long the fresh token may live.
+    pub expire: Option<Span>,
+    /// The human's own comment.
+    pub comment: String,
+    /// The ACL entries of the fresh token.
+    pub grants: Vec<Grant>,
+    /// Whether `grants` is the job's own list, not a copy.
+    pub listed: bool,
+    /// Whether the stale token's rights differ from those recorded at the last rotation.
+    pub drifted: bool,
+    /// Where the secret goes.
+    pub destinations: BTreeMap<DestinationName, DestinationTraits>,
+    /// How long both tokens work.
+    pub grace: Span,
+    /// From expired to deleted.
+    pub retire_after: Span,
+    /// Who lets the retirement of a token that we made begin.
+    pub retire: Retire,
+    /// The same for the token that somebody made by hand.
+    pub first_retire: Retire,
+    /// How late an unanswered request may still take effect.
+    pub late_max: Span,
+}
+
+impl Plan {
+    /// The expiry of a fresh token that is made at `now`.
+    #[must_use]
+    pub fn fresh_expiry(&self, now: Timestamp) -> Expiry {
+        self.expire.map_or(Expiry::Never, |expire| Expiry::At((now + expire).seconds()))
+    }
+}
+
+/// Why a rotation runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// Somebody asked.
+    Asked,
+    /// The current token is gone, expired, or refused from a destination (PROTOCOL R10).
+    Repair,
+    /// No token exists yet.
+    First,
+    /// The token's expiry comes near.
+    Expiry,
+    /// It reached `max_age`.
+    Age,
+    /// The calendar.
+    Schedule,
+}
 
 /// What planning needs beside the ledger, the job and the look.
 #[derive(Debug, Clone)]

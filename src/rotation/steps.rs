@@ -1,18 +1,15 @@
-//! What the beginning, the success and the failure of each step change.
+//! What the beginning and the success of each step change.
 
-use super::apply::{Beginning, again, because, fits, is_unanswered};
+use super::apply::{Beginning, fits};
 use super::backoff::Trouble;
 use super::event::{Because, Gave, Step};
-use super::fault::{Fault, FaultCode, Severity};
-use super::job::Strategy;
+use super::fault::{Fault, FaultCode};
 use super::ledger::{Ledger, State, Verdict};
 use super::name;
 use super::phase::{Memory, Phase, Progress, Rotation};
 use super::time::Timestamp;
 use crate::token::{DestinationName, Expiry, TokenName};
 
-/// How many names one rotation may use up before it gives up.
-pub(super) const NAMES_MAX: u32 = 8;
 /// How often a destination may be overwritten by somebody else during one rotation.
 pub(super) const REWRITES_MAX: u32 = 5;
 const NO_ROTATION: &str = "no rotation is under way";
@@ -47,12 +44,20 @@ impl Ledger {
             // The same name with another secret: what is under way is an older value now (PROTOCOL R5).
             self.unanswered.values_mut().for_each(|(_, name)| *name = None);
         } else {
+            let former = self.entries.get(&fresh).and_then(|entry| entry.former);
             self.enter(&fresh, State::Unshared { since: at, look_at: at }, expiry);
+            self.remember(&fresh, former);
         }
         if let Some(entry) = self.entries.get_mut(&fresh) {
             entry.expiry = expiry;
         }
         Ok(())
+    }
+
+    fn remember(&mut self, name: &TokenName, former: Option<Expiry>) {
+        if let Some(entry) = self.entries.get_mut(name) {
+            entry.former = former;
+        }
     }
 
     /// The point of no return: the fresh name may be held by a consumer from now on.
@@ -86,10 +91,7 @@ impl Ledger {
                 self.retired(step, name, gave, at)
             }
             Step::Extend(name, expiry) => self.extended(name, *expiry),
-            Step::Create | Step::Regenerate => self.on_rotation(|rotation| {
-                rotation.secret = Memory::Has;
-                rotation.reach(Phase::Created);
-            }),
+            Step::Create | Step::Regenerate => self.made(),
             Step::Grant | Step::Verify if gave == Gave::Dead => self.refused_secret(at),
             Step::Grant => self.on_rotation(|rotation| rotation.reach(Phase::Granted)),
             Step::Verify => self.verified(at),
@@ -104,7 +106,17 @@ impl Ledger {
         }
     }
 
-    fn on_rotation(&mut self, change: impl FnOnce(&mut Rotation)) -> Result<(), &'static str> {
+    /// The fresh token is there; what the name was before, no undo brings back (PROTOCOL R15).
+    fn made(&mut self) -> Result<(), &'static str> {
+        let rotation = self.rotation.as_mut().ok_or(NO_ROTATION)?;
+        rotation.secret = Memory::Has;
+        rotation.reach(Phase::Created);
+        let fresh = rotation.fresh.clone();
+        self.remember(&fresh, None);
+        Ok(())
+    }
+
+    pub(super) fn on_rotation(&mut self, change: impl FnOnce(&mut Rotation)) -> Result<(), &'static str> {
         self.rotation.as_mut().map(change).ok_or(NO_ROTATION)
     }
 
@@ -117,7 +129,7 @@ impl Ledger {
         Ok(())
     }
 
-    fn extended(&mut self, name: &TokenName, expiry: Expiry) -> Result<(), &'static str> {
+    pub(super) fn extended(&mut self, name: &TokenName, expiry: Expiry) -> Result<(), &'static str> {
         if let Some(entry) = self.entries.get_mut(name) {
             entry.expiry = expiry;
         }
@@ -165,7 +177,7 @@ impl Ledger {
     }
 
     /// Somebody else wrote there: write again, within bounds.
-    fn rewrite(&mut self, destination: &DestinationName) -> Result<(), &'static str> {
+    pub(super) fn rewrite(&mut self, destination: &DestinationName) -> Result<(), &'static str> {
         let rotation = self.rotation.as_mut().ok_or(NO_ROTATION)?;
         rotation.rewrites += 1;
         rotation.set(destination, Progress::Waiting);
@@ -195,137 +207,6 @@ impl Ledger {
             return Ok(());
         }
         self.another_name(Because::FreshDead, &fault, at);
-        Ok(())
-    }
-
-    /// Leaves the fresh name behind and takes the next, within bounds.
-    pub(super) fn another_name(&mut self, because: Because, fault: &Fault, at: Timestamp) {
-        let Some(rotation) = self.rotation.as_mut() else {
-            return;
-        };
-        if rotation.is_in_place() {
-            // The only name there is: its secret is made once more (PROTOCOL R18).
-            rotation.names += 1;
-            rotation.secret = Memory::Lacks;
-            rotation.searched.clear();
-            rotation.phase = Phase::Planned;
-        } else {
-            let earlier = rotation.trouble.take();
-            rotation.renew(because);
-            if because != Because::Taken {
-                // The next name waits as any other try does: a server that is away for a second takes one, not all.
-                rotation.trouble = Some(Trouble::after(earlier.as_ref(), fault, at, rotation.plan.rotation));
-            }
-        }
-        if rotation.names >= NAMES_MAX {
-            let fault = Fault::lasting(
-                fault.code,
-                fault.what.clone(),
-                format!("{} names in a row failed; the last: {}", NAMES_MAX, fault.because),
-                fault.next.clone(),
-            );
-            self.surrender(fault, at);
-        }
-    }
-
-    /// A lasting fault: before publishing nothing has changed for anybody, afterwards the rotation holds.
-    fn surrender(&mut self, fault: Fault, at: Timestamp) {
-        match self.rotation.as_ref() {
-            Some(rotation) if rotation.committed => self.hold = Some(fault),
-            Some(_) => self.give_up(Some(fault), at),
-            None => {}
-        }
-    }
-
-    pub(super) fn fail(&mut self, step: &Step, fault: &Fault, at: Timestamp) -> Result<(), &'static str> {
-        match step {
-            Step::Discard(name) | Step::Expire(name) | Step::Delete(name) | Step::Revive(name) => {
-                self.fail_retirement(name, fault, at)
-            }
-            Step::Create | Step::Regenerate if because(fault).is_some() => {
-                let why = because(fault).unwrap_or(Because::Unanswered);
-                let fresh = self.rotation.as_ref().ok_or(NO_ROTATION)?.fresh.clone();
-                if is_unanswered(fault) {
-                    self.doubt(&fresh);
-                }
-                self.another_name(why, fault, at);
-                Ok(())
-            }
-            Step::Regenerate if fault.code == FaultCode::ProxmoxUnsupported => self.fail_regenerate(fault, at),
-            Step::Publish(destination) if fault.code == FaultCode::DestinationConflict => self.rewrite(destination),
-            Step::Extend(name, _) if fault.code == FaultCode::TokenGone => self.lost_before_publish(name, fault, at),
-            Step::Recover(destination) if fault.severity == Severity::Lasting => {
-                self.on_rotation(|rotation| rotation.recovered(destination, Gave::NotFound))
-            }
-            Step::Create
-            | Step::Regenerate
-            | Step::Grant
-            | Step::Verify
-            | Step::Extend(..)
-            | Step::Publish(_)
-            | Step::Recover(_)
-            | Step::Confirm(_)
-            | Step::After(_) => self.fail_step(step, fault, at),
-        }
-    }
-
-    fn fail_step(&mut self, step: &Step, fault: &Fault, at: Timestamp) -> Result<(), &'static str> {
-        if let Step::Publish(destination) = step
-            && is_unanswered(fault)
-        {
-            self.unanswered_publish(destination, at);
-        }
-        let rotation = self.rotation.as_mut().ok_or(NO_ROTATION)?;
-        let trouble = Trouble::after(rotation.trouble.as_ref(), fault, at, rotation.plan.rotation);
-        // A step that was cut off by the end of the process says nothing about the remote's patience.
-        let cut_off = fault.code == FaultCode::Internal && is_unanswered(fault);
-        let lasting = trouble.is_lasting(at) && !cut_off;
-        rotation.trouble = Some(trouble);
-        if lasting {
-            self.rest_again(step, fault);
-            self.surrender(fault.clone(), at);
-        }
-        Ok(())
-    }
-
-    /// A token whose expiry was to be moved is gone: the stale one needs no more time, the fresh one is made anew.
-    fn lost_before_publish(&mut self, name: &TokenName, fault: &Fault, at: Timestamp) -> Result<(), &'static str> {
-        let rotation = self.rotation.as_ref().ok_or(NO_ROTATION)?;
-        if rotation.fresh == *name {
-            self.another_name(Because::FreshDead, fault, at);
-            return Ok(());
-        }
-        self.extended(name, Expiry::Never)
-    }
-
-    /// A slot whose regeneration was refused for good is as it was.
-    fn rest_again(&mut self, step: &Step, fault: &Fault) {
-        let slot = self.rotation.as_ref().filter(|rotation| *step == Step::Regenerate && !rotation.is_in_place());
-        if let Some(entry) = slot.map(|rotation| rotation.fresh.clone()).and_then(|name| self.entries.get_mut(&name))
-            && fault.severity == Severity::Lasting
-        {
-            entry.state = State::Resting;
-        }
-    }
-
-    /// The server cannot regenerate: a slot is given up for the next letter, which is created.
-    fn fail_regenerate(&mut self, fault: &Fault, at: Timestamp) -> Result<(), &'static str> {
-        let rotation = self.rotation.as_ref().ok_or(NO_ROTATION)?;
-        match rotation.plan.strategy {
-            Strategy::Alternate => {
-                self.another_name(Because::Taken, fault, at);
-            }
-            Strategy::Replace | Strategy::InPlace => self.give_up(Some(fault.clone()), at),
-        }
-        Ok(())
-    }
-
-    fn fail_retirement(&mut self, name: &TokenName, fault: &Fault, at: Timestamp) -> Result<(), &'static str> {
-        if is_unanswered(fault) {
-            self.doubt(name);
-        }
-        let entry = self.entries.get_mut(name).ok_or(NO_NAME)?;
-        entry.trouble = Some(again(entry.trouble.as_ref(), fault, at));
         Ok(())
     }
 
@@ -373,7 +254,7 @@ impl Rotation {
         self.advance(destination, if after { Progress::Confirmed } else { Progress::Ready });
     }
 
-    fn recovered(&mut self, destination: &DestinationName, gave: Gave) {
+    pub(super) fn recovered(&mut self, destination: &DestinationName, gave: Gave) {
         self.trouble = None;
         if gave == Gave::Found {
             self.secret = Memory::Has;
