@@ -12,6 +12,8 @@ use super::{File, enforce, none, repository};
 
 /// Longest map in lines.
 const MAP_LINES_MAX: usize = 149;
+/// How many rules the protocol has.
+const RULES: u32 = 22;
 
 fn document(path: &str) -> File {
     let found = repository().into_iter().find(|file| file.path == path);
@@ -30,11 +32,34 @@ fn headings(runbook: &str) -> Vec<String> {
 #[test]
 fn every_fault_is_in_the_runbook() {
     let runbook = document("docs/runbook.md").text;
-    none(headings(&runbook));
+    none(&headings(&runbook));
     let (first, last) = (FaultCode::ALL[0], FaultCode::ALL[FaultCode::ALL.len() - 1]);
     for broken in [format!("### {first}\n"), format!("{runbook}### made_up\n"), runbook.replace(last.as_str(), "x")] {
         assert!(!headings(&broken).is_empty());
     }
+}
+
+/// Rules that the protocol does not list, or that no test carries in its name.
+fn unproven(protocol: &str, files: &[File]) -> Vec<String> {
+    let rules = 1..=RULES;
+    let unlisted = rules.clone().filter(|number| !protocol.contains(&format!("\n| R{number} ")));
+    let tested = |number: &u32| {
+        let name = format!("fn r{number}_");
+        files.iter().any(|file| file.is_rust() && file.code().any(|(_, line)| line.trim_start().contains(&name)))
+    };
+    let untested = rules.filter(|number| !tested(number));
+    unlisted
+        .map(|number| format!("docs/protocol.md does not list R{number}"))
+        .chain(untested.map(|number| format!("no test carries r{number}_ in its name")))
+        .collect()
+}
+
+#[test]
+fn every_rule_is_listed_and_has_a_test() {
+    let (protocol, files) = (document("docs/protocol.md").text, repository());
+    none(&unproven(&protocol, &files));
+    assert!(!unproven(&protocol.replace("| R15 ", "| "), &files).is_empty());
+    assert!(!unproven(&protocol, &[File::new("tests/it/main.rs", "fn r1_a() {}")]).is_empty());
 }
 
 #[test]

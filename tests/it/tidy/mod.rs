@@ -81,10 +81,10 @@ fn enforce(rule: Rule, bad: &[(&str, &str)]) {
     for (path, text) in bad {
         assert!(!rule(&File::new(path, text)).is_empty(), "the rule no longer sees what is wrong with {path}: {text}");
     }
-    none(repository().iter().flat_map(rule).collect());
+    none(&repository().iter().flat_map(rule).collect::<Vec<_>>());
 }
 
 #[track_caller]
-fn none(breaches: Vec<String>) {
+fn none(breaches: &[String]) {
     assert!(breaches.is_empty(), "\n{}\n", breaches.join("\n"));
 }
