@@ -13,6 +13,7 @@
 mod consumer;
 mod fault;
 mod kill;
+mod leak;
 mod place;
 mod program;
 mod run;
