@@ -12,6 +12,7 @@
 
 mod consumer;
 mod fault;
+mod hostile;
 mod kill;
 mod leak;
 mod place;
