@@ -10,6 +10,7 @@
     reason = "it is a test, though clippy sees no attribute"
 )]
 
+mod cli;
 mod consumer;
 mod fault;
 mod hostile;
