@@ -1,6 +1,7 @@
 //! Somebody who uses the tokens: reads a destination, logs in with what is there, again and again.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -37,7 +38,10 @@ impl Consumer {
             let mut seen = Seen::default();
             let mut wire = None;
             while !told.load(Ordering::SeqCst) {
-                let _ = inbox.recv_timeout(IDLE);
+                // Without anybody to tick, the wait is as long.
+                if inbox.recv_timeout(IDLE) == Err(RecvTimeoutError::Disconnected) {
+                    thread::park_timeout(IDLE);
+                }
                 while inbox.try_recv().is_ok() {}
                 for n in 0..place.setup.kinds.len() {
                     let _still = place.still.read().expect("nobody panicked");

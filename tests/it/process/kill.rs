@@ -7,7 +7,7 @@ use super::consumer::Consumer;
 use super::place::{Place, Snapshot};
 use super::program::{command, kill_at_line, watched};
 use super::run::{Jumping, once, settle};
-use super::setup::{Kind, Setup};
+use super::setup::{Kind, ROTATOR, Setup};
 use super::watch::{Fate, Orders, Watch, wrongs};
 use crate::site::{Subject, When};
 use rotated::rotation::ledger::Ledger;
@@ -292,5 +292,16 @@ fn killed_after_every_event_no_destination_is_ever_without_a_working_secret() {
         (setup(&[Kind::Env, Kind::Json]), rotation, At::Events),
         (setup(&[Kind::Env]), Part::Retirement, At::Events),
         (setup(&[Kind::Command, Kind::WriteOnly]), rotation, At::Events),
+    ]);
+}
+
+/// PROTOCOL R19.
+#[test]
+fn r19_killed_at_every_request_the_rotator_keeps_a_login_that_works() {
+    let own = || Setup { token: ROTATOR, own: true, ..Setup::new("own login", "replace", &[Kind::Raw, Kind::Env]) };
+    beside_each_other(vec![
+        (own(), Part::Rotation { after: 0 }, At::Requests),
+        (own(), Part::Retirement, At::Requests),
+        (own(), Part::Rotation { after: 0 }, At::Events),
     ]);
 }

@@ -10,9 +10,12 @@
     reason = "it is a test, though clippy sees no attribute"
 )]
 
+mod cli;
 mod consumer;
 mod fault;
+mod hostile;
 mod kill;
+mod leak;
 mod place;
 mod program;
 mod run;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -14,6 +14,9 @@ use super::watch::Watch;
 
 /// No run in a test takes this long.
 const PATIENCE: Duration = Duration::from_secs(170);
+
+/// How often its memory is looked at; the kernel remembers the most there was.
+const SAMPLE: Duration = Duration::from_millis(5);
 
 /// A run that has ended.
 #[derive(Debug)]
@@ -51,16 +54,32 @@ pub(crate) fn watched(place: &Place, watch: &Watch, arguments: &[&str]) -> Ended
 }
 
 pub(crate) fn finish(child: Child) -> Ended {
+    measure(child).0
+}
+
+/// Its end, and the most memory it had resident, in KiB.
+pub(crate) fn measure(child: Child) -> (Ended, u64) {
     let pid = pid_of(&child);
+    let status = format!("/proc/{}/status", child.id());
     let (done, wait) = mpsc::channel();
-    let waiter = thread::spawn(move || drop(done.send(collect(child))));
-    let Ok(ended) = wait.recv_timeout(PATIENCE) else {
-        // It is not waited for yet, so the number is still its own.
-        kill(pid);
-        panic!("the program did not end within {PATIENCE:?}");
-    };
-    waiter.join().expect("the waiter ends");
-    ended
+    let waiter = thread::spawn(move || done.send(collect(child)));
+    let began = Instant::now();
+    let mut peak = 0;
+    while began.elapsed() < PATIENCE {
+        peak = std::fs::read_to_string(&status).ok().and_then(|text| high_water(&text)).unwrap_or(peak);
+        if let Ok(ended) = wait.recv_timeout(SAMPLE) {
+            waiter.join().expect("the waiter ends").expect("somebody listens");
+            return (ended, peak);
+        }
+    }
+    // It is not waited for yet, so the number is still its own.
+    kill(pid);
+    panic!("the program did not end within {PATIENCE:?}");
+}
+
+fn high_water(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix(" kB")?.parse().ok()
 }
 
 /// Kills it when it has printed its nth line.

@@ -1,0 +1,201 @@
+//! Wherever a secret could have got to, every secret that was ever minted is looked for.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+
+use rustix::process::Pid;
+
+use super::consumer::CONSUMER_PATH;
+use super::place::Place;
+use super::program::{Ended, command, finish, pid_of};
+use super::setup::{Kind, Setup};
+use crate::site::{Decision, Fault, Sees, When};
+
+/// Longest tree of processes that is followed.
+const CHILDREN_MAX: usize = 50;
+
+/// Bytes with the place they come from.
+type Found = (String, Vec<u8>);
+
+/// The secrets that occur in any of them, as written, as bytes, or encoded as a careless program might.
+fn leaks(found: &[Found], secrets: &BTreeSet<String>) -> Vec<String> {
+    let mut leaks = Vec::new();
+    for secret in secrets {
+        let bare = secret.replace('-', "");
+        let raw = hex::decode(&bare).expect("a UUID");
+        let half = &secret[..18];
+        let needles = [secret.as_bytes(), bare.as_bytes(), raw.as_slice(), half.as_bytes()];
+        for (place, bytes) in found {
+            if needles.iter().any(|needle| bytes.windows(needle.len()).any(|window| window == *needle)) {
+                leaks.push(format!("a secret is in {place}"));
+            }
+        }
+    }
+    leaks
+}
+
+/// All files below `folder` but those that are there to hold secrets.
+fn files_below(folder: &Path, meant: &[PathBuf], found: &mut Vec<Found>) {
+    for entry in fs::read_dir(folder).expect("readable").flatten() {
+        let path = entry.path();
+        let kind = entry.file_type().expect("a kind");
+        if kind.is_dir() {
+            files_below(&path, meant, found);
+        } else if kind.is_file() && !meant.contains(&path) {
+            found.push((path.display().to_string(), fs::read(&path).unwrap_or_default()));
+        }
+    }
+}
+
+/// What everybody on the machine may see of a process and of its children.
+fn seen_of(pid: u32, found: &mut Vec<Found>) {
+    let mut all = vec![pid];
+    let mut at = 0;
+    while at < all.len() && at < CHILDREN_MAX {
+        let of = all[at];
+        at += 1;
+        for file in ["cmdline", "environ", "comm"] {
+            if let Ok(bytes) = fs::read(format!("/proc/{of}/{file}")) {
+                found.push((format!("/proc/PID/{file}"), bytes));
+            }
+        }
+        let children = fs::read_to_string(format!("/proc/{of}/task/{of}/children")).unwrap_or_default();
+        all.extend(children.split_whitespace().filter_map(|child| child.parse::<u32>().ok()));
+    }
+}
+
+/// One place under suspicion.
+struct Search {
+    place: Arc<Place>,
+    pid: Arc<Mutex<Option<Pid>>>,
+    found: Arc<Mutex<Vec<Found>>>,
+}
+
+impl Search {
+    /// At every request, and from within each command, the processes are looked at.
+    fn new(setup: Setup) -> Self {
+        let place = Arc::new(Place::new(setup));
+        let pid: Arc<Mutex<Option<Pid>>> = Arc::default();
+        let found: Arc<Mutex<Vec<Found>>> = Arc::default();
+        let (seen, to) = (Arc::clone(&pid), Arc::clone(&found));
+        place.site.on_request(move |moment| {
+            if moment.path != CONSUMER_PATH
+                && let Some(pid) = *seen.lock().unwrap_or_else(PoisonError::into_inner)
+            {
+                let mut found = to.lock().unwrap_or_else(PoisonError::into_inner);
+                seen_of(pid.as_raw_nonzero().get().unsigned_abs(), &mut found);
+            }
+            Decision::Continue
+        });
+        // The command keeps what it sees of itself and of the program that started it.
+        let seen = place.path("seen");
+        let push = format!(
+            "set -e\ncat /proc/$$/cmdline /proc/$$/environ >> {seen}\ncat /proc/$PPID/cmdline /proc/$PPID/environ >> \
+             {seen} 2>&1 || true\ncat > \"$1.new\"\nmv \"$1.new\" \"$1\"\n",
+            seen = seen.display()
+        );
+        fs::write(place.path("push.sh"), push).expect("written");
+        Self { place, pid, found }
+    }
+
+    fn spawn(&self, command: &mut Command) -> std::process::Child {
+        let mut pid = self.pid.lock().unwrap_or_else(PoisonError::into_inner);
+        let child = command.env("ROTATED_LOG", "trace").spawn().expect("it starts");
+        *pid = Some(pid_of(&child));
+        child
+    }
+
+    /// A run at the highest log level; what it prints is kept for the search.
+    fn run(&self, arguments: &[&str]) -> Ended {
+        let child = self.spawn(command(&self.place.config()).args(arguments));
+        let ended = finish(child);
+        self.keep(&ended);
+        ended
+    }
+
+    fn keep(&self, ended: &Ended) {
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        found.push(("stdout".to_owned(), ended.stdout.clone().into_bytes()));
+        found.push(("stderr".to_owned(), ended.stderr.clone().into_bytes()));
+        let meant: Vec<_> = (0..self.place.setup.kinds.len())
+            .map(|n| self.place.setup.held(self.place.folder(), n))
+            .chain([self.place.path("login")])
+            .collect();
+        files_below(self.place.folder(), &meant, &mut found);
+    }
+
+    /// A run that dies at its nth request.
+    fn killed(&self, nth: u32, arguments: &[&str]) {
+        let count = Mutex::new(0);
+        let pid = Arc::clone(&self.pid);
+        let (died, dead) = mpsc::channel();
+        let hook = move |moment: &crate::site::Moment| {
+            let mut count = count.lock().unwrap_or_else(PoisonError::into_inner);
+            *count += u32::from(moment.when == When::Before);
+            if *count == nth && moment.when == When::After {
+                if let Some(pid) = *pid.lock().unwrap_or_else(PoisonError::into_inner) {
+                    super::program::kill(pid);
+                }
+                let _ = died.send(());
+                return Decision::Drop;
+            }
+            Decision::Continue
+        };
+        self.place.site.on_request(hook);
+        let ended = self.run(arguments);
+        assert_eq!((ended.code, dead.try_recv()), (None, Ok(())), "killed at request {nth}: {}", ended.text());
+        self.place.site.forget_hook();
+    }
+
+    fn secrets(&self) -> BTreeSet<String> {
+        self.place.site.minted().into_iter().map(|(_, secret)| secret).collect()
+    }
+}
+
+#[test]
+fn no_secret_is_found_anywhere_but_where_it_was_to_go() {
+    let setup = Setup::new("leaks", "replace", &[Kind::Env, Kind::Command, Kind::WriteOnly, Kind::Json]);
+    let search = Search::new(setup);
+    let site = Arc::clone(&search.place.site);
+    // A whole life, for people and for programs.
+    assert_eq!(search.run(&["--once", "--job", "ci"]).code, Some(0));
+    assert_eq!(search.run(&["--once", "--json"]).code, Some(0));
+    assert_eq!(search.run(&["--once", "--job", "ci", "--rehearse"]).code, Some(0));
+    // Answers that carry a secret and cannot be understood, and refusals that repeat what was sent.
+    let create = |fault: Fault| site.fault(fault.method("POST").nth(1));
+    for sees in [Sees::WrongTypes, Sees::DuplicateKeys, Sees::Truncated, Sees::Close] {
+        create(Fault::spoilt(sees));
+        search.run(&["--once", "--job", "ci", "--json"]);
+        site.clear_faults();
+    }
+    site.fault(Fault::refused(403, "Permission check failed"));
+    assert_eq!(search.run(&["--once", "--job", "ci"]).code, Some(1));
+    site.clear_faults();
+    for nth in [4, 6, 8, 10, 12] {
+        search.killed(nth, &["--once", "--job", "ci", "--json"]);
+        search.run(&["--once"]);
+    }
+    // On hold: what follows the delivery fails.
+    let after = "after = { run = [\"/bin/false\"] }\n";
+    search.place.configure(&format!("{}{after}", search.place.setup.config(search.place.folder())));
+    assert_eq!(search.run(&["--once", "--job", "ci", "--json"]).code, Some(1));
+    assert_eq!(search.run(&["--once", "--job", "ci"]).code, Some(1));
+    let secrets = search.secrets();
+    let mut found = search.found.lock().expect("no panic");
+    let bytes: usize = found.iter().map(|(_, bytes)| bytes.len()).sum();
+    let places: BTreeSet<_> = found.iter().map(|(place, _)| place.rsplit('/').next().unwrap_or_default()).collect();
+    println!("{} secrets looked for in {} pieces, {bytes} bytes: {places:?}", secrets.len(), found.len());
+    for place in ["journal.db", "journal.db-wal", "cmdline", "environ", "stdout", "stderr", "seen", "rotated.toml"] {
+        assert!(places.contains(place), "{place} was not searched");
+    }
+    assert!(found.iter().any(|(place, bytes)| place == "stderr" && !bytes.is_empty()), "nothing was logged");
+    assert_eq!(leaks(&found, &secrets), Vec::<String>::new());
+    // The search can fail: planted as text in the middle of a line, and as raw bytes.
+    let secret = secrets.first().expect("one").clone();
+    found.push(("planted".to_owned(), format!("token=ci@pve!x={secret}; ok").into_bytes()));
+    found.push(("planted".to_owned(), hex::decode(secret.replace('-', "")).expect("hex")));
+    assert_eq!(leaks(&found, &secrets).len(), 2);
+}
