@@ -208,7 +208,7 @@ impl Ledger {
         let votes = self.votes(look, ours);
         let alive = |seen: &Seen| !seen.expiry.has_passed(at.seconds());
         let elected = votes.iter().max_by_key(|(name, votes)| (**votes, *name)).map(|(name, _)| (*name).clone());
-        let only_by_hand = by_hand.is_some_and(alive) && !ours.values().any(|seen| alive(seen));
+        let only_by_hand = by_hand.is_some_and(alive) && !ours.iter().any(|(name, seen)| *name != stem && alive(seen));
         let Some(current) = elected.or_else(|| only_by_hand.then(|| stem.clone())) else {
             return self.hold_once(FaultCode::StateLost, at, || state_lost(&self.key.to_string(), ours.len()));
         };
