@@ -144,8 +144,12 @@ impl Ledger {
             .filter(|(_, (_, mark))| mark.instance == *instance)
             .map(|(name, (seen, _))| (*name, *seen))
             .collect();
-        if self.entries.is_empty() && self.rotation.is_none() {
-            return self.first_sight(look, &ours, at);
+        if self.is_blank() {
+            let unknown = ours.iter().filter(|(name, _)| !self.entries.contains_key(**name));
+            let seen = self.first_sight(look, &unknown.map(|(name, seen)| (*name, *seen)).collect(), at);
+            if !seen.is_empty() || self.entries.is_empty() {
+                return seen;
+            }
         }
         let mut events = self.turned_up(&ours, at);
         events.extend(self.vanished_names(look, at));
@@ -170,6 +174,12 @@ impl Ledger {
             );
             Event::Held { fault, at }
         })
+    }
+
+    /// Whether no token of this ledger was ever in use: at most the watch list is known.
+    fn is_blank(&self) -> bool {
+        let mut states = self.entries.values().map(|entry| entry.state);
+        self.rotation.is_none() && states.all(|state| matches!(state, State::Unshared { .. }))
     }
 
     /// Names of ours that the ledger does not know, or that a late create made after all.
