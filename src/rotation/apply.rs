@@ -1,6 +1,7 @@
 //! What an event changes: a pure, total function of the ledger and the event.
 
 use super::backoff::Trouble;
+use super::conclude::REPAIR_ROW;
 use super::event::{Because, Event, Gave, Plan, Step};
 use super::fault::{Fault, FaultCode, Severity};
 use super::job::{Retire, Strategy};
@@ -69,7 +70,7 @@ impl Ledger {
             }
             Event::InUse { name, holder, at } => self.in_use(name, holder, *at),
             Event::Sick { because, at } => {
-                self.sick.get_or_insert_with(|| (because.clone(), *at));
+                self.fall_sick(because, *at);
                 Ok(())
             }
             Event::Well { .. } => {
@@ -92,6 +93,16 @@ impl Ledger {
             }
             Event::Ordered { order, at, .. } => self.obey(*order, *at),
         }
+    }
+
+    fn fall_sick(&mut self, because: &str, at: Timestamp) {
+        if self.sick.is_some() {
+            return;
+        }
+        if self.since.is_some_and(|since| at.since(since) > REPAIR_ROW) {
+            self.repairs = 0;
+        }
+        self.sick = Some((because.to_owned(), at));
     }
 
     fn refuse(&mut self, fault: &Fault, at: Timestamp) {
@@ -202,7 +213,9 @@ impl Ledger {
         self.since = Some(at);
         self.published = true;
         self.sick = None;
-        self.repairs = 0;
+        if !self.is_repairing() {
+            self.repairs = 0;
+        }
         self.refused = None;
         self.close(Verdict::Rotated, at);
     }

@@ -9,11 +9,13 @@ use super::look::{Look, Scope, Seen, Sighting};
 use super::mark::Mark;
 use super::name;
 use super::plan::is_ours;
-use super::time::Timestamp;
+use super::time::{Span, Timestamp};
 use crate::token::{Instance, TokenName};
 
 /// How many rotations in a row try to repair before an operator must look (PROTOCOL R10).
 pub const REPAIRS_MAX: u32 = 3;
+/// Repairs count as one row when what the last one mended needs repair again within this time.
+pub(super) const REPAIR_ROW: Span = Span::from_days(1);
 
 impl Ledger {
     /// What must be seen right before `step` begins, if anything.
