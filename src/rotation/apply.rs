@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::backoff::Trouble;
+use super::conclude::REPAIR_ROW;
 use super::event::{Because, Event, Gave, Plan, Step};
 use super::fault::{Fault, FaultCode, Severity};
 use super::job::{Retire, Strategy};
@@ -61,7 +62,7 @@ impl Ledger {
             Event::Foreign { name, .. } => drop(self.entries.remove(name)),
             Event::InUse { name, holder, at } => self.in_use(name, holder, *at)?,
             Event::Sick { because, at } => {
-                self.sick.get_or_insert_with(|| (because.clone(), *at));
+                self.fall_sick(because, *at);
             }
             Event::Well { .. } => {
                 self.sick = None;
@@ -78,6 +79,16 @@ impl Ledger {
             Event::Ordered { order, at, .. } => self.obey(*order, *at)?,
         }
         Ok(())
+    }
+
+    fn fall_sick(&mut self, because: &str, at: Timestamp) {
+        if self.sick.is_some() {
+            return;
+        }
+        if self.since.is_some_and(|since| at.since(since) > REPAIR_ROW) {
+            self.repairs = 0;
+        }
+        self.sick = Some((because.to_owned(), at));
     }
 
     fn rebuild(&mut self, current: &TokenName, expiry: Expiry, at: Timestamp) -> Result<(), &'static str> {
@@ -193,7 +204,9 @@ impl Ledger {
         self.since = Some(at);
         self.published = true;
         self.sick = None;
-        self.repairs = 0;
+        if !self.is_repairing() {
+            self.repairs = 0;
+        }
         self.refused = None;
         self.close(Verdict::Rotated, at);
     }

@@ -9,11 +9,13 @@ use super::look::{Look, Scope, Seen, Sighting};
 use super::mark::Mark;
 use super::name;
 use super::plan::is_ours;
-use super::time::Timestamp;
+use super::time::{Span, Timestamp};
 use crate::token::{Instance, TokenName};
 
 /// How many rotations in a row try to repair before an operator must look (PROTOCOL R10).
 pub const REPAIRS_MAX: u32 = 3;
+/// Repairs count as one row when what the last one mended needs repair again within this time.
+pub(super) const REPAIR_ROW: Span = Span::from_days(1);
 
 impl Ledger {
     /// What must be seen right before `step` begins, if anything.
@@ -158,8 +160,12 @@ impl Ledger {
             .filter(|(_, (_, mark))| mark.instance == *instance)
             .map(|(name, (seen, _))| (*name, *seen))
             .collect();
-        if self.entries.is_empty() && self.rotation.is_none() {
-            return self.first_sight(look, &ours, at);
+        if self.is_blank() {
+            let unknown = ours.iter().filter(|(name, _)| !self.entries.contains_key(**name));
+            let seen = self.first_sight(look, &unknown.map(|(name, seen)| (*name, *seen)).collect(), at);
+            if !seen.is_empty() || self.entries.is_empty() {
+                return seen;
+            }
         }
         let mut events = self.turned_up(&ours, at);
         events.extend(self.vanished_names(look, at));
@@ -185,6 +191,12 @@ impl Ledger {
             );
             Event::Held { fault, at }
         })
+    }
+
+    /// Whether no token of this ledger was ever in use: at most the watch list is known.
+    fn is_blank(&self) -> bool {
+        let mut states = self.entries.values().map(|entry| entry.state);
+        self.rotation.is_none() && states.all(|state| matches!(state, State::Unshared { .. }))
     }
 
     /// Names of ours that the ledger does not know, or that a late create made after all.

@@ -1,6 +1,7 @@
 //! What happens next: a pure, total function of the ledger, the job and the time.
 
 use super::event::{Because, Step};
+use super::fault::FaultCode;
 use super::job::Job;
 use super::ledger::{Entry, Ledger, State};
 use super::phase::{Memory, Phase, Progress, Rotation};
@@ -155,10 +156,11 @@ impl Ledger {
         }
     }
 
-    /// Nothing is retired while something needs repair (R7, R10), while the ledger is rebuilt but not adopted (R13), or
-    /// when the job is gone (R21).
+    /// Nothing is retired while something needs repair (R7, R10), while the ledger is rebuilt but not adopted or another
+    /// daemon's token is alive (R13), or when the job is gone (R21).
     fn may_retire(&self, job: Option<&Job>) -> bool {
-        job.is_some() && !self.rebuilt && !self.removed && self.sick.is_none()
+        let contested = self.hold.as_ref().is_some_and(|hold| hold.code == FaultCode::ForeignInstance);
+        job.is_some() && !self.rebuilt && !self.removed && !contested && self.sick.is_none()
     }
 }
 

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::backoff::Trouble;
-use super::event::{Because, Plan};
+use super::event::{Because, Gave, Plan};
 use super::job::Strategy;
 use crate::token::{DestinationName, TokenId, TokenName};
 
@@ -156,5 +156,50 @@ impl Rotation {
         self.secret = Memory::Lacks;
         self.searched.clear();
         self.reach(Phase::Naming(because));
+    }
+
+    /// Sets how far `destination` is.
+    pub(super) fn set(&mut self, destination: &DestinationName, progress: Progress) {
+        if !matches!(self.phase, Phase::Publishing(_)) {
+            let all = self.plan.destinations.keys().map(|name| (name.clone(), Progress::Waiting)).collect();
+            self.phase = Phase::Publishing(all);
+        }
+        if let Phase::Publishing(all) = &mut self.phase {
+            all.insert(destination.clone(), progress);
+        }
+    }
+
+    /// Sets how far `destination` is; whatever failed before is over.
+    pub(super) fn advance(&mut self, destination: &DestinationName, progress: Progress) {
+        self.set(destination, progress);
+        self.trouble = None;
+    }
+
+    /// The destination is confirmed; ready, if nothing must follow.
+    pub(super) fn pass(&mut self, destination: &DestinationName) {
+        let after = self.plan.destinations.get(destination).is_some_and(|of| of.after);
+        self.advance(destination, if after { Progress::Confirmed } else { Progress::Ready });
+    }
+
+    pub(super) fn recovered(&mut self, destination: &DestinationName, gave: Gave) {
+        self.trouble = None;
+        if gave == Gave::Found {
+            self.secret = Memory::Has;
+        } else {
+            self.searched.insert(destination.clone());
+        }
+    }
+
+    /// The process started anew. Before publishing nobody holds the secret: the next name (PROTOCOL R4).
+    pub(super) fn forget(&mut self) {
+        self.secret = Memory::Lacks;
+        self.searched.clear();
+        self.doubted = false;
+        match &self.phase {
+            // The only name there is: its secret is made once more (PROTOCOL R18).
+            Phase::Created | Phase::Granted | Phase::Verified if self.is_in_place() => self.phase = Phase::Planned,
+            Phase::Created | Phase::Granted | Phase::Verified => self.renew(Because::SecretLost),
+            Phase::Naming(_) | Phase::Planned | Phase::Publishing(_) => {}
+        }
     }
 }

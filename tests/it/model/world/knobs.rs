@@ -158,4 +158,21 @@ impl Site {
     pub(crate) fn set_back(&mut self, span: Span) {
         self.now -= i64::try_from(span.millis()).expect("small");
     }
+
+    /// Somebody writes a token's secret into a destination although it has expired; the outage is theirs.
+    pub(crate) fn restore_expired(&mut self, destination: &str, token: &str) {
+        self.excused.insert(name(token));
+        self.set_holds(destination, token);
+    }
+
+    /// Whether what every destination holds logs in.
+    pub(crate) fn all_work(&self) -> bool {
+        self.destinations.values().all(|destination| self.works(destination.holds.as_ref()))
+    }
+
+    /// Somebody makes a token expire.
+    pub(crate) fn expire_by_hand(&mut self, token: &str) {
+        self.excused.insert(name(token));
+        self.set_expiry(token, Expiry::At(1));
+    }
 }
