@@ -8,6 +8,7 @@ use rotated::cli::{check, lines};
 use rotated::config;
 use rotated::daemon::once::Wanted;
 use rotated::daemon::start;
+use rotated::rotation::fault::FaultCode;
 use tracing_subscriber::EnvFilter;
 
 const EXIT_FAILED: u8 = 1;
@@ -37,7 +38,7 @@ fn main() -> ExitCode {
         Ok(false) => ExitCode::from(EXIT_FAILED),
         Err(fault) => {
             start::tell(&fault, &listener);
-            ExitCode::from(EXIT_FAILED)
+            ExitCode::from(if fault.code == FaultCode::JobUnknown { EXIT_USAGE } else { EXIT_FAILED })
         }
     }
 }

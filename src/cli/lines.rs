@@ -11,7 +11,7 @@ use crate::rotation::job::Job;
 use crate::rotation::ledger::{Ledger, State, Verdict};
 use crate::rotation::notice::Notice;
 use crate::rotation::time::Timestamp;
-use crate::token::{Expiry, Grant};
+use crate::token::{Expiry, Grant, TokenName};
 
 const GOOD: Style = AnsiColor::Green.on_default();
 const BAD: Style = AnsiColor::Red.on_default();
@@ -249,17 +249,41 @@ fn grace_lines(ledger: &Ledger) -> Vec<Line> {
     lines
 }
 
+/// Why a step failed is said here if it is tried again, else once, at the end of the run.
 fn failed(ledger: &Ledger, step: &Step, fault: &Fault) -> Vec<Line> {
-    let trouble = ledger.rotation.as_ref().and_then(|rotation| rotation.trouble.as_ref());
-    let retiring = matches!(step, Step::Discard(_) | Step::Expire(_) | Step::Delete(_) | Step::Revive(_));
-    let then = match (&ledger.hold, trouble) {
-        _ if retiring => "it is tried again later".to_owned(),
-        (Some(_), _) => "it waits for an operator".to_owned(),
-        (None, Some(trouble)) => format!("tried again at {}", trouble.retry_at),
-        (None, None) if ledger.rotation.is_some() => "it goes on under another name".to_owned(),
-        (None, None) => "see below".to_owned(),
+    let trouble = match step {
+        Step::Discard(name) | Step::Expire(name) | Step::Delete(name) | Step::Revive(name) => {
+            ledger.entries.get(name).and_then(|entry| entry.trouble.as_ref())
+        }
+        Step::Create
+        | Step::Regenerate
+        | Step::Grant
+        | Step::Verify
+        | Step::Extend(..)
+        | Step::Publish(_)
+        | Step::Recover(_)
+        | Step::Confirm(_)
+        | Step::After(_) => ledger.rotation.as_ref().and_then(|rotation| rotation.trouble.as_ref()),
     };
-    vec![line(BAD, step.label(), format!("failed [{}]: {}; {then}", fault.code, fault.because))]
+    let because = &fault.because;
+    let then = match (&ledger.hold, trouble) {
+        (Some(_), _) => "; it waits for an operator, see below".to_owned(),
+        (None, Some(trouble)) => format!(": {because}; tried again at {}", trouble.retry_at),
+        (None, None) if ledger.rotation.is_some() => format!(": {because}; it goes on under another name"),
+        (None, None) => "; the rotation is given up, see below".to_owned(),
+    };
+    vec![line(BAD, step.label(), format!("{}failed [{}]{then}", object(ledger, step), fault.code))]
+}
+
+/// What a step is about, where it is not the fresh token.
+fn object(ledger: &Ledger, step: &Step) -> String {
+    match step {
+        Step::Create | Step::Regenerate | Step::Grant | Step::Verify => String::new(),
+        Step::Publish(of) | Step::Recover(of) | Step::Confirm(of) | Step::After(of) => format!("{of} "),
+        Step::Extend(name, _) | Step::Discard(name) | Step::Expire(name) | Step::Delete(name) | Step::Revive(name) => {
+            format!("{} ", ledger.id(name))
+        }
+    }
 }
 
 fn of_end(job: &Job, ledger: &Ledger, faults: &[Fault]) -> Vec<Line> {
@@ -274,5 +298,43 @@ fn of_end(job: &Job, ledger: &Ledger, faults: &[Fault]) -> Vec<Line> {
         Some((at, reason)) => format!("next rotation {at} ({})", reason_words(reason)),
         None => "next rotation when it is asked for".to_owned(),
     };
-    vec![line(GOOD, "ok", format!("{}; {next}", phase(ledger)))]
+    let mut lines = vec![line(GOOD, "ok", format!("{}; {next}", rest_words(ledger)))];
+    lines.extend(ledger.entries.iter().filter_map(|(name, entry)| waiting(ledger, name, entry.state)));
+    lines
+}
+
+/// The phase for people, when nothing is wrong.
+fn rest_words(ledger: &Ledger) -> String {
+    let ends = ledger.entries.values().filter_map(|entry| match entry.state {
+        State::Grace { until, asks: false } => Some(format!("in grace until {until}")),
+        State::Expired { delete_at } => Some(format!("rotated, the old token is deleted after {delete_at}")),
+        State::Unshared { .. }
+        | State::Current
+        | State::Stale
+        | State::Grace { asks: true, .. }
+        | State::Reviving
+        | State::Resting => None,
+    });
+    match phase(ledger) {
+        "rests" => "nothing is left to do".to_owned(),
+        "grace" | "expired" => ends.min().unwrap_or_else(|| "rotated".to_owned()),
+        other => other.to_owned(),
+    }
+}
+
+/// A name that nothing happens to without somebody.
+fn waiting(ledger: &Ledger, name: &TokenName, state: State) -> Option<Line> {
+    let id = ledger.id(name);
+    match state {
+        State::Grace { asks: true, .. } => {
+            Some(line(ODD, "waits", format!("{id} works until an operator orders its retirement")))
+        }
+        State::Stale => Some(line(PLAIN, "waits", format!("{id} is retired by the next rotation"))),
+        State::Grace { asks: false, .. }
+        | State::Expired { .. }
+        | State::Unshared { .. }
+        | State::Current
+        | State::Reviving
+        | State::Resting => None,
+    }
 }

@@ -1,6 +1,7 @@
 //! What keeps the journal from being opened or read.
 
 use std::io;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use rusqlite::ErrorCode;
@@ -94,6 +95,12 @@ pub enum JournalError {
     },
 }
 
+const FREE_SPACE: &str = "free space on its filesystem, or raise the limit that it has met, and run it again";
+
+fn is_full(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge)
+}
+
 fn holder(pid: Option<u32>) -> String {
     pid.map_or_else(|| "pid unknown".to_owned(), |pid| format!("pid {pid}"))
 }
@@ -113,13 +120,14 @@ impl JournalError {
         let restore = "stop rotated and restore a backup as docs/journal.md says; without one, move the file away \
                        (never just delete it), start rotated and run `rotate adopt`";
         match self {
+            Self::Files { source, .. } if is_full(source) => FREE_SPACE.to_owned(),
             Self::Files { .. } => "see that the folder exists, belongs to the user rotated and can be written \
                                    (`systemctl status rotated` shows the sandbox)"
                 .to_owned(),
             Self::Exposed { path, .. } => format!("run `chmod go-w {}` and see who has written there", path.display()),
             Self::OtherUser { owner, .. } => format!("run it as {owner}: `runuser -u {owner} -- rotated …`"),
             Self::Locked { .. } => {
-                "stop it (`systemctl stop rotated`), or use `rotate`, which asks the running one".to_owned()
+                "wait until it has ended and try again, or stop it (`systemctl stop rotated`)".to_owned()
             }
             Self::Newer { .. } => {
                 "run the newer rotated again, or restore the backup from before the upgrade".to_owned()
@@ -129,7 +137,7 @@ impl JournalError {
                 format!("if a newer rotated wrote it, run that one; otherwise {restore}")
             }
             Self::Sqlite { source, .. } => match source.sqlite_error_code() {
-                Some(ErrorCode::DiskFull) => "free space on its filesystem".to_owned(),
+                Some(ErrorCode::DiskFull) => FREE_SPACE.to_owned(),
                 Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
                     "close the other program that has it open, a `sqlite3` session perhaps".to_owned()
                 }

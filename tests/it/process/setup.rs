@@ -64,7 +64,7 @@ impl Setup {
                     "type = \"command\"\nwrite = [\"/bin/sh\", \"{push}\", \"{held}\"]\nread = [\"/bin/cat\", \"{held}\"]"
                 ),
             };
-            text.push_str(&format!("[[job.ci.destination]]\nname = \"d{n}\"\n{of}\n"));
+            text.extend(["[[job.ci.destination]]\n", &format!("name = \"d{n}\"\n"), &of, "\n"]);
         }
         text
     }
