@@ -301,7 +301,7 @@ impl Ledger {
         let lasting = trouble.is_lasting(at);
         rotation.trouble = Some(trouble);
         if lasting {
-            self.surrender(fault.clone(), at);
+            self.surrender(Fault { severity: Severity::Lasting, ..fault.clone() }, at);
         }
         Ok(())
     }
