@@ -245,7 +245,8 @@ impl Ledger {
     /// What the dead process was doing when it died is unanswered, and no secret is left in memory (PROTOCOL R4).
     fn resume(&mut self, at: Timestamp) {
         if let Some(step) = self.in_flight.take() {
-            let rotation_trouble = self.rotation.as_ref().and_then(|rotation| rotation.trouble.clone());
+            // Nobody was there to try, so this adds nothing to how long the step has failed.
+            let rotation_trouble = self.rotation.as_mut().and_then(|rotation| rotation.trouble.take());
             let fault = Fault::unanswered(
                 FaultCode::Internal,
                 format!("{step} was cut off"),
