@@ -301,7 +301,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Before publishing the rotation is given up; later it holds (PROTOCOL R21).
+    /// Before publishing the rotation is given up; later, grace included, it holds (PROTOCOL R21).
     fn remove_job(&mut self, at: Timestamp) {
         self.removed = true;
         let fault = Fault::lasting(
@@ -314,7 +314,13 @@ impl Ledger {
             Some(rotation) if !rotation.committed && rotation.plan.strategy != Strategy::InPlace => {
                 self.give_up(Some(fault), at);
             }
-            Some(_) => self.hold = Some(fault),
+            // A hold that is there already has its own cause, which does not go away with the job.
+            Some(_) => {
+                self.hold.get_or_insert(fault);
+            }
+            None if self.is_retiring() => {
+                self.hold.get_or_insert(fault);
+            }
             None => {}
         }
     }

@@ -75,6 +75,7 @@ impl Ledger {
 
     pub(super) fn obey(&mut self, order: Order, at: Timestamp) -> Result<(), &'static str> {
         match order {
+            Order::Retry if self.removed => return Err("the job has left the config"),
             Order::Retry => {
                 if self.hold.take().is_none() {
                     return Err("nothing is on hold");
