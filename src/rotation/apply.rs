@@ -236,7 +236,8 @@ impl Ledger {
     /// What the dead process was doing when it died is unanswered, and no secret is left in memory (PROTOCOL R4).
     fn resume(&mut self, at: Timestamp) {
         if let Some(step) = self.in_flight.take() {
-            let rotation_trouble = self.rotation.as_ref().and_then(|rotation| rotation.trouble.clone());
+            // Nobody was there to try, so this adds nothing to how long the step has failed.
+            let rotation_trouble = self.rotation.as_mut().and_then(|rotation| rotation.trouble.take());
             let troubles: BTreeMap<_, _> =
                 self.entries.iter().map(|(name, entry)| (name.clone(), entry.trouble.clone())).collect();
             let fault = Fault::unanswered(
@@ -298,7 +299,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Before publishing the rotation is given up; later it holds (PROTOCOL R21).
+    /// Before publishing the rotation is given up; later, grace included, it holds (PROTOCOL R21).
     fn remove_job(&mut self, at: Timestamp) {
         self.removed = true;
         let fault = Fault::lasting(
@@ -311,7 +312,13 @@ impl Ledger {
             Some(rotation) if !rotation.committed && rotation.plan.strategy != Strategy::InPlace => {
                 self.give_up(Some(fault), at);
             }
-            Some(_) => self.hold = Some(fault),
+            // A hold that is there already has its own cause, which does not go away with the job.
+            Some(_) => {
+                self.hold.get_or_insert(fault);
+            }
+            None if self.is_retiring() => {
+                self.hold.get_or_insert(fault);
+            }
             None => {}
         }
     }

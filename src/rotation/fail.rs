@@ -107,12 +107,10 @@ impl Ledger {
         }
         let rotation = self.rotation.as_mut().ok_or(NO_ROTATION)?;
         let trouble = Trouble::after(rotation.trouble.as_ref(), fault, at, rotation.plan.rotation);
-        // A step that was cut off by the end of the process says nothing about the remote's patience.
-        let cut_off = fault.code == FaultCode::Internal && is_unanswered(fault);
-        let lasting = trouble.is_lasting(at) && !cut_off;
+        let lasting = trouble.is_lasting(at);
         rotation.trouble = Some(trouble);
         if lasting {
-            self.surrender(fault.clone(), at);
+            self.surrender(Fault { severity: Severity::Lasting, ..fault.clone() }, at);
         }
         Ok(())
     }

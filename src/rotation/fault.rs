@@ -94,6 +94,8 @@ fault_codes! {
     SelfRotation = "self_rotation",
     /// Repairs of the current token did not help.
     RepairFailed = "repair_failed",
+    /// An operator ended the rotation.
+    Abandoned = "abandoned",
     /// An order does not fit what the job is doing.
     OrderRefused = "order_refused",
     /// A name that the rotation needs is taken by somebody else's token.

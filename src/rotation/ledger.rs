@@ -257,6 +257,15 @@ impl Ledger {
             })
     }
 
+    /// Whether names wait for their retirement, or to be brought back from it.
+    #[must_use]
+    pub fn is_retiring(&self) -> bool {
+        self.entries.values().any(|entry| match entry.state {
+            State::Grace { .. } | State::Expired { .. } | State::Reviving => true,
+            State::Unshared { .. } | State::Current | State::Stale | State::Resting => false,
+        })
+    }
+
     /// Why the last rotation ran, for the bound on repairs.
     #[must_use]
     pub fn is_repairing(&self) -> bool {

@@ -45,7 +45,7 @@ impl Ledger {
     #[must_use]
     pub fn next(&self, now: Timestamp, job: Option<&Job>) -> Next {
         let mut waits = Vec::new();
-        if let Some(rotation) = self.rotation.as_ref().filter(|_| self.hold.is_none()) {
+        if let Some(rotation) = self.rotation.as_ref().filter(|_| self.hold.is_none() && !self.removed) {
             match self.forward(rotation, now) {
                 Next::Wait { until, what } => waits.push((until, what)),
                 act @ (Next::Act(_) | Next::Name(_) | Next::Rest) => return act,

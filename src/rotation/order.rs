@@ -50,6 +50,15 @@ impl Ledger {
         }
     }
 
+    fn ended(&self) -> Fault {
+        Fault::lasting(
+            FaultCode::Abandoned,
+            format!("ended the rotation of {}", self.key),
+            "an operator ordered it",
+            "nothing: the next rotation retires what is left over",
+        )
+    }
+
     fn abandonable(&self) -> Result<(), &'static str> {
         match &self.rotation {
             None => Err("no rotation is under way"),
@@ -66,6 +75,7 @@ impl Ledger {
 
     pub(super) fn obey(&mut self, order: Order, at: Timestamp) -> Result<(), &'static str> {
         match order {
+            Order::Retry if self.removed => return Err("the job has left the config"),
             Order::Retry => {
                 let troubled = self.rotation.as_ref().is_some_and(|rotation| rotation.trouble.is_some());
                 if self.hold.take().is_none() && !troubled {
@@ -76,8 +86,8 @@ impl Ledger {
             }
             Order::Abandon => {
                 self.abandonable()?;
-                self.hold = None;
-                self.give_up(None, at);
+                let fault = self.hold.take().unwrap_or_else(|| self.ended());
+                self.give_up(Some(fault), at);
             }
             Order::Retire => self.let_retire(at),
             Order::Undo => self.undo()?,
