@@ -63,7 +63,7 @@ impl Play {
     }
 
     /// Time passes, and nobody works.
-    pub(super) fn sleep(&self, span: Span) {
+    pub(super) fn let_pass(&self, span: Span) {
         let until = self.now() + span;
         self.site().advance(until);
     }

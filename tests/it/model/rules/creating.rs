@@ -83,7 +83,7 @@ fn r2_a_name_that_is_not_there_stays_on_the_watch_list() {
     play.begin(Reason::Asked).expect("a plan");
     play.turn();
     assert_eq!(play.state(FIRST), "unshared", "looked for, not there, and still watched");
-    play.sleep(LATE_MAX);
+    play.let_pass(LATE_MAX);
     play.turn();
     assert_eq!(play.steps("discard"), [format!("discard {FIRST}")]);
     assert!(!play.alive(FIRST), "it came late, and was deleted without a grace");
@@ -219,7 +219,7 @@ fn r11_names_survive_the_loss_of_the_journal() {
 fn r12_the_mark_comes_first_and_the_humans_words_follow() {
     let mut play = play();
     let first = play.rotate();
-    play.sleep(DAY);
+    play.let_pass(DAY);
     let second = play.rotate();
     for token in [first, second] {
         let comment = play.site().comment(&token);

@@ -143,7 +143,7 @@ fn r6_a_grace_is_never_shorter_than_a_write_may_be_late() {
 fn r6_after_an_unanswered_publish_every_name_starts_its_grace_anew() {
     let mut play = play_with(Strategy::Replace, &[Kind::Remote]);
     let first = play.rotate();
-    play.sleep(Span::from_seconds(20 * 3600));
+    play.let_pass(Span::from_seconds(20 * 3600));
     play.begin(Reason::Asked).expect("a plan");
     play.site().aim("publish d0", Mishap::Lost, 1);
     play.work_for(Span::from_seconds(600));
@@ -157,7 +157,7 @@ fn r6_after_an_unanswered_publish_every_name_starts_its_grace_anew() {
 fn r6_what_a_destination_holds_when_publishing_begins_starts_its_grace_anew() {
     let mut play = play();
     play.rotate();
-    play.sleep(Span::from_seconds(20 * 3600));
+    play.let_pass(Span::from_seconds(20 * 3600));
     play.site().set_holds("d1", "ci");
     play.begin(Reason::Asked).expect("a plan");
     play.work();

@@ -33,7 +33,7 @@ fn first_sight_adopts_the_hand_made_token_and_makes_nothing_due() {
     play.survey().expect("a survey");
     assert_eq!((play.current().as_str(), play.state("ci")), ("ci", "current"));
     assert_eq!(play.ledger.due(&play.job, play.now()), None, "its age counts from now");
-    play.sleep(DAY.times(90));
+    play.let_pass(DAY.times(90));
     play.survey().expect("a survey");
     assert_eq!(play.ledger.due(&play.job, play.now()), Some(Reason::Age));
 }
@@ -254,13 +254,13 @@ fn r10_after_three_repairs_that_failed_it_holds() {
     let mut play = repairable(|play| play.site().set_empty("d0"));
     play.site().aim("create", Mishap::Lasting, usize::MAX);
     for attempt in 1..=3 {
-        play.sleep(DAY);
+        play.let_pass(DAY);
         play.survey().expect("a survey");
         assert_eq!(play.ledger.due(&play.job, play.now()), Some(Reason::Repair), "attempt {attempt}");
         play.begin(Reason::Repair).expect("a plan");
         play.work();
     }
-    play.sleep(DAY);
+    play.let_pass(DAY);
     assert_eq!(play.ledger.due(&play.job, play.now()), None);
     play.survey().expect("a survey");
     assert_eq!(play.held_for(), Some(FaultCode::RepairFailed));
