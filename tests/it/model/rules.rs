@@ -181,6 +181,14 @@ impl Play {
         self.site().is_alive(token)
     }
 
+    pub(super) fn tokens(&self) -> Vec<String> {
+        self.site().token_names()
+    }
+
+    pub(super) fn all_work(&self) -> bool {
+        self.site().all_work()
+    }
+
     pub(super) fn holds(&self, destination: &str) -> String {
         self.site().holds(destination).unwrap_or_default()
     }
