@@ -378,8 +378,8 @@ fn r16_a_rotation_may_begin_while_older_names_are_in_grace_but_only_one_at_a_tim
     play.survey().expect("a survey");
     play.begin(Reason::Asked).expect("a second rotation");
     assert_eq!(play.full_state("ci"), former, "its grace goes on");
-    let plan = Box::new(play.ledger.plan().expect("a plan").clone());
-    play.record(rotated::rotation::event::Event::Planned { plan }).expect_err("one at a time");
+    let another = Box::new(play.ledger.plan().expect("a plan").clone());
+    play.record(rotated::rotation::event::Event::Planned { plan: another }).expect_err("one at a time");
     play.work();
     assert_eq!(play.full_state("ci"), former);
 }

@@ -223,7 +223,8 @@ fn repairable(harm: impl Fn(&Play)) -> Play {
 
 #[test]
 fn r10_a_current_token_that_is_gone_expired_or_refused_is_replaced() {
-    let harms: [(&str, fn(&Play)); 4] = [
+    type Harm = (&'static str, fn(&Play));
+    let harms: [Harm; 4] = [
         ("gone", |play| play.site().remove_token(FIRST)),
         ("expired", |play| play.site().expire_by_hand(FIRST)),
         ("refused", |play| play.site().spoil("d1")),
