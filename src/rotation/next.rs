@@ -95,7 +95,7 @@ impl Ledger {
         }
         let fresh = self.entries.get(&rotation.fresh)?;
         match (fresh.expiry, plan.fresh_expiry(now)) {
-            (Expiry::At(end), Expiry::At(full)) if full - end > EXTEND_SLACK.seconds().cast_signed() => {
+            (Expiry::At(end), Expiry::At(full)) if full.saturating_sub(end) > EXTEND_SLACK.seconds().cast_signed() => {
                 Some(Step::Extend(rotation.fresh.clone(), Expiry::At(full)))
             }
             (Expiry::At(_) | Expiry::Never, Expiry::At(_) | Expiry::Never) => None,

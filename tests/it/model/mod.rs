@@ -3,6 +3,7 @@
 #![expect(
     clippy::expect_used,
     clippy::panic,
+    clippy::wildcard_enum_match_arm,
     clippy::print_stdout,
     reason = "it is a test, though clippy sees no attribute"
 )]

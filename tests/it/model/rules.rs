@@ -181,6 +181,14 @@ impl Play {
         self.site().is_alive(token)
     }
 
+    pub(super) fn tokens(&self) -> Vec<String> {
+        self.site().token_names()
+    }
+
+    pub(super) fn all_work(&self) -> bool {
+        self.site().all_work()
+    }
+
     pub(super) fn holds(&self, destination: &str) -> String {
         self.site().holds(destination).unwrap_or_default()
     }
@@ -216,22 +224,25 @@ impl Play {
     /// The steps that began, in order, whose names begin with `word`.
     pub(super) fn steps(&self, word: &str) -> Vec<String> {
         let site = self.site();
-        let begun = site.journal.iter().filter_map(|event| match event {
-            Event::Began { step, .. } => Some(step.to_string()),
-            _ => None,
-        });
+        let begun = site
+            .journal
+            .iter()
+            .filter_map(|event| if let Event::Began { step, .. } = event { Some(step.to_string()) } else { None });
         begun.filter(|step| step.starts_with(word)).collect()
     }
 
     /// The names that fresh tokens were given, in order.
     pub(super) fn names(&self) -> Vec<String> {
         let site = self.site();
-        let named = site.journal.iter().filter_map(|event| match event {
-            Event::Planned { plan } => Some(plan.fresh.to_string()),
-            Event::Named { fresh, .. } => Some(fresh.to_string()),
-            _ => None,
-        });
-        named.collect()
+        let mut names = Vec::new();
+        for event in &site.journal {
+            if let Event::Planned { plan } = event {
+                names.push(plan.fresh.to_string());
+            } else if let Event::Named { fresh, .. } = event {
+                names.push(fresh.to_string());
+            }
+        }
+        names
     }
 
     pub(super) fn history(&self) -> String {

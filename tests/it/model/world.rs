@@ -94,6 +94,7 @@ struct Late {
 
 /// Everything outside the process, and what the process has in memory.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches of the world, not a state")]
 pub(crate) struct Site {
     now: i64,
     tokens: BTreeMap<TokenName, Token>,
@@ -331,7 +332,7 @@ impl Site {
     }
 
     fn human_deletes(&mut self) {
-        let held = self.destinations.values().filter_map(|d| d.holds.clone()).next().map(|(n, _)| n);
+        let held = self.destinations.values().find_map(|d| d.holds.clone()).map(|(n, _)| n);
         let newest = self.tokens.iter().filter(|(n, _)| !self.foreign.contains(*n)).max_by_key(|(_, t)| t.secret);
         let victim = newest.map(|(n, _)| n.clone()).or(held);
         if let Some(victim) = victim {
@@ -466,7 +467,8 @@ impl Site {
         let dead: Vec<_> = self
             .destinations
             .iter()
-            .filter(|(name, d)| !self.works(d.holds.as_ref()) && !(d.holds.is_none() && self.emptied.contains(*name)))
+            .filter(|(_, d)| !self.works(d.holds.as_ref()))
+            .filter(|(name, d)| d.holds.is_some() || !self.emptied.contains(*name))
             .filter(|(_, d)| d.holds.as_ref().is_none_or(|(n, _)| !self.excused.contains(n)))
             .map(|(n, d)| format!("promise 1: {n} holds {:?}, which does not work", d.holds))
             .collect();

@@ -58,7 +58,7 @@ fn r1_a_name_is_journaled_before_it_is_made() {
     play.begin(Reason::Asked).expect("a plan");
     play.site().aim("create", Mishap::Crash, 1);
     assert!(play.turn().is_none(), "it died");
-    assert!(!play.site().token_names().contains(&FIRST.to_owned()));
+    assert!(!play.tokens().contains(&FIRST.to_owned()));
     assert!(play.history().contains(r#"{"event":"began","step":"create""#));
     play.restart();
     play.work();
@@ -71,7 +71,7 @@ fn r2_a_late_create_is_discarded_whenever_it_comes() {
         play.site().aim("create", Mishap::Late(points), 1);
         play.rotate();
         play.work_for(LATE_MAX);
-        assert!(!play.site().token_names().contains(&FIRST.to_owned()), "after {points} points: {}", play.history());
+        assert!(!play.tokens().contains(&FIRST.to_owned()), "after {points} points: {}", play.history());
     }
 }
 
@@ -287,7 +287,7 @@ fn p3_rights_that_differ_end_the_rotation_before_anything_is_published() {
     play.site().set_grants("ci", &one("/"));
     play.work();
     assert_eq!(play.abandoned_for(), Some(FaultCode::RightsDiffer));
-    assert_eq!(play.site().token_names(), ["ci"]);
+    assert_eq!(play.tokens(), ["ci"]);
     assert_eq!(play.holds("d0"), "ci");
 }
 
@@ -320,7 +320,7 @@ fn p6_a_lasting_fault_before_publishing_changes_nothing_for_anybody() {
         play.begin(Reason::Asked).expect("a plan");
         play.work();
         assert_eq!(play.abandoned_for(), Some(FaultCode::ProxmoxForbidden), "{step}");
-        assert_eq!(play.site().token_names(), ["ci"], "{step}");
+        assert_eq!(play.tokens(), ["ci"], "{step}");
         assert_eq!(play.current(), "ci", "{step}");
     }
 }
@@ -335,7 +335,7 @@ fn p6_a_rehearsal_publishes_nothing_and_leaves_nothing() {
         assert_eq!(play.verdict(), Some(Verdict::Rehearsed));
         assert_eq!(play.steps("verify").len(), 1);
         assert!(play.steps("publish").is_empty() && play.site().seen_by_consumers.is_empty());
-        assert_eq!((play.site().token_names(), play.current()), (vec!["ci".to_owned()], "ci".to_owned()));
+        assert_eq!((play.tokens(), play.current()), (vec!["ci".to_owned()], "ci".to_owned()));
         assert_eq!(play.holds("d0"), "ci");
     }
 }

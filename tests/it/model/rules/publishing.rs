@@ -232,7 +232,7 @@ fn p1_a_destination_that_cannot_be_read_before_anything_is_written_changes_nothi
     play.site().set_unreadable("d0", Some(fault.clone()));
     play.work();
     assert_eq!(play.abandoned_for(), Some(FaultCode::DestinationForeign));
-    assert_eq!(play.site().token_names(), ["ci"]);
+    assert_eq!(play.tokens(), ["ci"]);
 
     let mut play = begun(&[Kind::File, Kind::File]);
     play.site().set_unreadable("d1", Some(fault));

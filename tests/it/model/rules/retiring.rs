@@ -28,7 +28,7 @@ fn r6_a_stale_token_is_expired_after_grace_and_deleted_after_retire_after() {
     play.work_for(Span::from_seconds(1));
     play.turn();
     assert_eq!((play.steps("delete").len(), play.state("ci")), (1, "unknown"));
-    assert_eq!(play.site().token_names(), [FIRST]);
+    assert_eq!(play.tokens(), [FIRST]);
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn p7_before_delete_every_destination_is_read_again() {
     play.site().restore_expired("d1", "ci");
     play.work_for(DAY.times(10));
     assert!(play.steps("delete").is_empty(), "{}", play.history());
-    assert!(play.site().token_names().contains(&"ci".to_owned()));
+    assert!(play.tokens().contains(&"ci".to_owned()));
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn first_retirement_waits_for_an_order_and_so_does_the_same_token_later() {
     assert!(play.alive("ci"), "still nobody has let it go");
     play.order(Order::Retire).expect("an order");
     play.work_for(DAY.times(10));
-    assert_eq!(play.site().token_names(), [play.current()]);
+    assert_eq!(play.tokens(), [play.current()]);
 }
 
 #[test]
@@ -260,7 +260,7 @@ fn r17_a_slot_in_doubt_is_deleted_and_its_letter_never_used_again() {
             play.work_for(DAY.times(10));
         }
         let doubted = play.ledger.dirty.iter().next().expect("one slot is in doubt").to_string();
-        assert!(!play.site().token_names().contains(&doubted), "{step}");
+        assert!(!play.tokens().contains(&doubted), "{step}");
         let after: Vec<_> = play.names().into_iter().rev().take(3).collect();
         assert!(!after.contains(&doubted), "{step}: {after:?}");
     }
@@ -332,7 +332,7 @@ fn r18_in_place_a_lost_secret_is_regenerated_again() {
         play.work_for(LATE_MAX.times(3));
         assert_eq!(play.verdict(), Some(Verdict::Rotated), "{step}");
         assert_eq!(play.steps("regenerate").len(), 2, "{step}");
-        assert!(play.site().all_work(), "{step}");
+        assert!(play.all_work(), "{step}");
     }
 }
 
@@ -366,7 +366,7 @@ fn r18_in_place_is_abandoned_where_the_server_cannot_do_it() {
     play.begin(Reason::Asked).expect("a plan");
     play.work();
     assert_eq!(play.abandoned_for(), Some(FaultCode::ProxmoxUnsupported));
-    assert!(play.site().all_work(), "the old secret still works everywhere");
+    assert!(play.all_work(), "the old secret still works everywhere");
 }
 
 #[test]
@@ -378,8 +378,8 @@ fn r16_a_rotation_may_begin_while_older_names_are_in_grace_but_only_one_at_a_tim
     play.survey().expect("a survey");
     play.begin(Reason::Asked).expect("a second rotation");
     assert_eq!(play.full_state("ci"), former, "its grace goes on");
-    let plan = Box::new(play.ledger.plan().expect("a plan").clone());
-    play.record(rotated::rotation::event::Event::Planned { plan }).expect_err("one at a time");
+    let another = Box::new(play.ledger.plan().expect("a plan").clone());
+    play.record(rotated::rotation::event::Event::Planned { plan: another }).expect_err("one at a time");
     play.work();
     assert_eq!(play.full_state("ci"), former);
 }

@@ -154,7 +154,7 @@ fn r13_nothing_is_retired_until_adopt() {
     assert!(play.steps("expire").is_empty() && play.alive(FIRST));
     play.order(Order::Adopt).expect("an order");
     play.work_for(DAY.times(30));
-    assert_eq!(play.site().token_names(), [play.current()]);
+    assert_eq!(play.tokens(), [play.current()]);
 }
 
 #[test]
@@ -195,7 +195,7 @@ fn r13_a_living_token_of_another_daemon_stops_the_job() {
     play.survey().expect("a survey");
     assert_eq!(play.held_for(), None, "a dead one stops nobody");
     play.work_for(DAY.times(30));
-    assert!(!play.alive("ci") && play.site().token_names().contains(&FIRST.to_owned()));
+    assert!(!play.alive("ci") && play.tokens().contains(&FIRST.to_owned()));
 }
 
 #[test]
@@ -223,7 +223,8 @@ fn repairable(harm: impl Fn(&Play)) -> Play {
 
 #[test]
 fn r10_a_current_token_that_is_gone_expired_or_refused_is_replaced() {
-    let harms: [(&str, fn(&Play)); 4] = [
+    type Harm = (&'static str, fn(&Play));
+    let harms: [Harm; 4] = [
         ("gone", |play| play.site().remove_token(FIRST)),
         ("expired", |play| play.site().expire_by_hand(FIRST)),
         ("refused", |play| play.site().spoil("d1")),
@@ -237,7 +238,7 @@ fn r10_a_current_token_that_is_gone_expired_or_refused_is_replaced() {
         assert_eq!(play.verdict(), Some(Verdict::Rotated), "{harm}");
         play.survey().expect("a survey");
         assert_eq!((play.ledger.due(&play.job, play.now()), &play.ledger.sick), (None, &None), "{harm}");
-        assert!(play.site().all_work(), "{harm}");
+        assert!(play.all_work(), "{harm}");
     }
 }
 

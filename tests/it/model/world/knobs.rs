@@ -2,7 +2,7 @@
 
 use rotated::rotation::fault::{Fault, FaultCode};
 use rotated::rotation::look::{Login, Scope};
-use rotated::rotation::time::{Span, Timestamp};
+use rotated::rotation::time::Span;
 use rotated::token::{Expiry, Grant};
 
 use super::{Mishap, PointKind, Site, Token, name, rights};
@@ -34,10 +34,6 @@ impl Site {
     /// Nothing more goes wrong.
     pub(crate) fn aim_no_more(&mut self) {
         self.aimed.clear();
-    }
-
-    pub(crate) fn now(&self) -> Timestamp {
-        Timestamp::from_millis(self.now)
     }
 
     pub(crate) fn token_names(&self) -> Vec<String> {
