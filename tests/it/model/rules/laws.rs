@@ -108,6 +108,7 @@ fn plans() -> impl Generator<Value = Plan> {
             grace: job.grace,
             retire_after: job.retire_after,
             retire: if rehearse { Retire::Ask } else { Retire::Auto },
+            first_retire: Retire::Auto,
             late_max: LATE_MAX,
         }
     })

@@ -68,10 +68,10 @@ fn r14_on_hold_abandon_touches_nothing_and_the_next_rotation_clears_up() {
 #[test]
 fn r14_an_abandoned_rotation_does_not_begin_again_at_once() {
     let mut play = held();
-    play.sleep(DAY.times(90));
+    play.let_pass(DAY.times(90));
     play.order(Order::Abandon).expect("an order");
     assert_eq!(play.ledger.due(&play.job, play.now()), None, "the operator has just ended it");
-    play.sleep(DAY);
+    play.let_pass(DAY);
     assert_eq!(play.ledger.due(&play.job, play.now()), Some(Reason::Age));
 }
 
@@ -94,7 +94,7 @@ fn r14_what_the_first_rotation_left_on_hold_is_retired_by_the_next() {
     play.work();
     play.order(Order::Abandon).expect("an order");
     assert_eq!((play.current().as_str(), play.state(FIRST)), ("", "stale"));
-    play.sleep(DAY);
+    play.let_pass(DAY);
     assert_eq!(play.ledger.due(&play.job, play.now()), Some(Reason::First));
     let second = play.rotate();
     play.work_for(DAY.times(30));
@@ -153,7 +153,7 @@ fn r14_abandon_is_refused_while_it_publishes_by_itself() {
 #[test]
 fn r16_a_held_job_is_not_due() {
     let mut play = held();
-    play.sleep(DAY.times(100));
+    play.let_pass(DAY.times(100));
     play.survey().expect("a survey");
     assert_eq!(play.ledger.due(&play.job, play.now()), None);
 }
@@ -221,7 +221,7 @@ fn r21_a_job_removed_while_publishing_holds_until_it_returns() {
     removed(&mut play);
     assert_eq!(play.held_for(), Some(FaultCode::JobRemoved));
     play.order(Order::Retry).expect_err("there is no job that could go on");
-    play.sleep(DAY.times(30));
+    play.let_pass(DAY.times(30));
     assert_eq!(play.turn_without_job(), Next::Rest);
     assert!(play.alive("ci") && play.alive(FIRST));
     returned(&mut play);
@@ -235,7 +235,7 @@ fn r21_a_job_removed_during_grace_holds_and_nothing_is_taken_away() {
     play.rotate();
     removed(&mut play);
     assert_eq!(play.held_for(), Some(FaultCode::JobRemoved));
-    play.sleep(DAY.times(30));
+    play.let_pass(DAY.times(30));
     play.turn_without_job();
     assert!(play.alive("ci"));
     returned(&mut play);
@@ -302,9 +302,9 @@ fn r22_time_in_which_nobody_worked_is_not_patience() {
     let mut play = begun();
     play.turn_to("confirm d0");
     play.site().aim("confirm d0", Mishap::Crash, 1);
-    play.sleep(Span::from_seconds(60));
+    play.let_pass(Span::from_seconds(60));
     assert!(play.turn().is_none(), "it died");
-    play.sleep(PATIENCE);
+    play.let_pass(PATIENCE);
     play.restart();
     assert_eq!(play.held_for(), None, "it has not been tried again yet");
     play.work();
@@ -372,7 +372,7 @@ fn expiry_of_the_stale_token_is_moved_first_if_it_would_end_before_the_grace() {
         play.steps("").into_iter().filter(|step| step.contains("extend") || step.contains("pub")).collect();
     assert_eq!(order, ["extend ci", "publish d0", "publish d1"]);
     let confirmed = play.ledger.since.expect("confirmed");
-    play.sleep(Span::from_millis(play.job.grace.millis()));
+    play.let_pass(Span::from_millis(play.job.grace.millis()));
     assert!(play.alive("ci"), "it lives until {confirmed} + grace");
 }
 
@@ -393,7 +393,7 @@ fn r22_the_fresh_tokens_expiry_is_moved_when_waiting_has_eaten_into_it() {
     play.survey().expect("a survey");
     play.begin(Reason::Asked).expect("a plan");
     play.turn_to("verify");
-    play.sleep(DAY.times(2));
+    play.let_pass(DAY.times(2));
     let full = expiry_in(&play, DAY.times(130));
     play.work();
     assert_eq!(play.steps("extend"), [format!("extend {FIRST}")]);
