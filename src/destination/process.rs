@@ -3,15 +3,20 @@
 //! Each child leads its own process group. The whole group is killed when the leader has ended, when the deadline has
 //! passed and when the caller goes away, always while the leader's number still stands for it (it is reaped later).
 //! A descendant that leaves the group on purpose (`setsid`) is out of reach; the service's own cgroup ends it.
+//!
+//! A program's input is complete before the program starts. Through a pipe it would read a part and then an end, as if
+//! that were all, when we are killed while writing, and might deliver half a secret.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Seek, Write};
 use std::os::fd::OwnedFd;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, test_kill_process_group};
 use tokio::io::unix::AsyncFd;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use zeroize::Zeroizing;
@@ -46,18 +51,12 @@ pub(super) enum How {
 
 /// Runs `argv` with `input` on its stdin. An error means that it never started.
 pub(super) async fn run(argv: &[String], input: &[u8], deadline: Duration) -> io::Result<Ended> {
-    let mut group = Group::spawn(argv)?;
+    let mut group = Group::spawn(argv, input)?;
     let mut stdout = Zeroizing::new(Vec::with_capacity(OUTPUT_BYTES_MAX));
     let mut stderr = Zeroizing::new(Vec::with_capacity(OUTPUT_BYTES_MAX));
-    let pipes = (group.child.stdin.take(), group.child.stdout.take(), group.child.stderr.take());
+    let pipes = (group.child.stdout.take(), group.child.stderr.take());
     let talk = async {
-        let feed = async {
-            if let Some(mut stdin) = pipes.0 {
-                // A program need not read what it does not want: a closed pipe is no error.
-                let _ = stdin.write_all(input).await;
-            }
-        };
-        tokio::join!(feed, drain(pipes.1, &mut stdout), drain(pipes.2, &mut stderr));
+        tokio::join!(drain(pipes.0, &mut stdout), drain(pipes.1, &mut stderr));
     };
     let how = {
         let mut talk = std::pin::pin!(talk);
@@ -100,6 +99,14 @@ async fn drain(pipe: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) {
     }
 }
 
+/// A file in memory, without a name, that holds `input`.
+fn in_memory(input: &[u8]) -> io::Result<File> {
+    let mut file = File::from(memfd_create("input", MemfdFlags::CLOEXEC)?);
+    file.write_all(input)?;
+    file.rewind()?;
+    Ok(file)
+}
+
 /// A child and the process group it leads; dropping it kills both.
 struct Group {
     child: Child,
@@ -110,7 +117,7 @@ struct Group {
 }
 
 impl Group {
-    fn spawn(argv: &[String]) -> io::Result<Self> {
+    fn spawn(argv: &[String], input: &[u8]) -> io::Result<Self> {
         let (program, arguments) = argv.split_first().ok_or(io::ErrorKind::InvalidInput)?;
         let mut child = Command::new(program)
             .args(arguments)
@@ -118,7 +125,7 @@ impl Group {
             .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
             .env("LANG", "C.UTF-8")
             .current_dir("/")
-            .stdin(Stdio::piped())
+            .stdin(in_memory(input)?)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0)
@@ -175,7 +182,7 @@ mod tests {
     use std::time::Duration;
 
     use super::super::tests::block_on;
-    use super::{COMMAND_TIMEOUT, How, OUTPUT_BYTES_MAX, run};
+    use super::{COMMAND_TIMEOUT, Group, How, OUTPUT_BYTES_MAX, run};
 
     /// Long enough for a script to start; it never ends by itself.
     const SHORT: Duration = Duration::from_millis(300);
@@ -190,6 +197,18 @@ mod tests {
         let path = folder.path().join("fifo");
         assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
         (folder, path)
+    }
+
+    #[test]
+    fn a_program_has_all_of_its_input_whatever_becomes_of_us() {
+        let (_folder, path) = fifo();
+        let input = vec![b'x'; 1 << 20];
+        block_on(async {
+            // From here on nothing of ours runs that could feed it.
+            let _group = Group::spawn(&shell(&format!("cat > {}", path.display())), &input).unwrap();
+            let pipe = BufReader::new(File::open(&path).unwrap());
+            assert_eq!(until_all_are_dead(pipe).len(), input.len());
+        });
     }
 
     /// Ends only when every process that has the pipe open is dead.
