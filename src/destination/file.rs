@@ -244,7 +244,7 @@ impl FileTarget {
             ),
             ReplaceError::MayNotGive { .. } => lasting(
                 FaultCode::DestinationUnwritable,
-                "make the daemon a member of the group; another `owner` needs CAP_CHOWN (`rotate drop-in` prints both)",
+                "make the daemon a member of the group; another `owner` needs CAP_CHOWN",
             ),
         }
     }
@@ -253,7 +253,7 @@ impl FileTarget {
         let next = match Errno::from_raw_os_error(errno) {
             Errno::NOENT | Errno::NOTDIR => "create the folder",
             Errno::ACCESS | Errno::PERM => {
-                "give the daemon's user the right (and ReadWritePaths= in its unit: `rotate drop-in` prints it)"
+                "give the daemon's user the right (and ReadWritePaths= in its unit)"
             }
             Errno::ROFS => "mount it writable, or add the folder to ReadWritePaths= of the unit",
             Errno::NAMETOOLONG => "give a shorter path",

@@ -102,7 +102,7 @@ fn refused(call: &Call, rotator: Option<&TokenId>, status: u16, refusal: &Refusa
     let told = told(status, refusal);
     let text = told.as_str();
     if status == 500 && names_missing_token(call, &refusal.message) {
-        return Cause::lasting(FaultCode::TokenGone, text, "look with `rotate tokens` who deleted it");
+        return Cause::lasting(FaultCode::TokenGone, text, "see in the cluster's task log who deleted it");
     }
     if call.purpose == Purpose::Create && text.contains("Token already exists.") {
         return Cause::lasting(FaultCode::TokenExists, text, "another name is taken; nothing needs to be done");

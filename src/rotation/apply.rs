@@ -306,7 +306,7 @@ impl Ledger {
             FaultCode::JobRemoved,
             format!("the job for {} has left the config", self.key),
             "nothing is expired or deleted without a job",
-            "put the job back, or clean up by hand: `rotate tokens` shows what is left",
+            "put the job back, or clean up by hand: `pveum user token list` shows what is left",
         );
         match &self.rotation {
             Some(rotation) if !rotation.committed && rotation.plan.strategy != Strategy::InPlace => {

@@ -113,7 +113,7 @@ impl Ledger {
             FaultCode::DestinationUnreadable,
             format!("did not retire {id}"),
             format!("nobody could tell whether what {untold} holds logs in: the remote did not answer"),
-            "nothing: it is tried again; see `rotate doctor` if it lasts",
+            "nothing: it is tried again at the next run",
         );
         Some(Event::Failed { step: step.clone(), fault, at })
     }
@@ -187,7 +187,7 @@ impl Ledger {
                 FaultCode::RepairFailed,
                 format!("could not repair {}", self.key),
                 format!("{REPAIRS_MAX} rotations did not help: {because}"),
-                "see `rotate history` for how they ended, remove the cause, then `rotate retry`",
+                "see the journal's view `log` for how they ended, remove the cause, then `--order retry`",
             );
             Event::Held { fault, at }
         })

@@ -16,7 +16,7 @@ impl Ledger {
         self.abandonable().map_err(|because| {
             self.refused_order(
                 because,
-                "see `rotate status`; during grace `rotate undo` keeps the stale token, on hold `rotate retry` goes on",
+                "during grace `--order undo` keeps the stale token, on hold `--order retry` goes on",
             )
         })?;
         if self.rotation.as_ref().is_some_and(|rotation| !rotation.committed) {
@@ -25,14 +25,14 @@ impl Ledger {
         let dead = self.entries.iter().find(|(name, entry)| self.may_be_held(entry) && is_dead(look, name, now));
         if let Some((name, _)) = dead {
             let because = format!("a destination may hold {}, which is gone or expired", self.id(name));
-            return Err(self.refused_order(&because, "`rotate retry`: the rotation goes on and replaces it everywhere"));
+            return Err(self.refused_order(&because, "`--order retry`: the rotation goes on and replaces it everywhere"));
         }
         let refused =
             look.held.iter().find(|(_, held)| matches!(held, Ok(Sighting::Holds { logs_in: Some(false), .. })));
         match refused {
             Some((destination, _)) => {
                 let because = format!("what destination {destination} holds does not log in");
-                Err(self.refused_order(&because, "`rotate retry`: the rotation goes on and writes it anew"))
+                Err(self.refused_order(&because, "`--order retry`: the rotation goes on and writes it anew"))
             }
             None => Ok(()),
         }

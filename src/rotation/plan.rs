@@ -187,7 +187,7 @@ impl Ledger {
                 FaultCode::NameTaken,
                 format!("could not find a name for a fresh token of {}", self.key),
                 "every name it could have is taken, given up, or too long",
-                "see `rotate tokens` for what is there, and delete what nobody needs",
+                "see `pveum user token list` for what is there, and delete what nobody needs",
             )
         })
     }
