@@ -252,9 +252,7 @@ impl FileTarget {
     fn io_fault(&self, attempt: Attempt, because: String, errno: i32) -> Fault {
         let next = match Errno::from_raw_os_error(errno) {
             Errno::NOENT | Errno::NOTDIR => "create the folder",
-            Errno::ACCESS | Errno::PERM => {
-                "give the daemon's user the right (and ReadWritePaths= in its unit)"
-            }
+            Errno::ACCESS | Errno::PERM => "give the daemon's user the right (and ReadWritePaths= in its unit)",
             Errno::ROFS => "mount it writable, or add the folder to ReadWritePaths= of the unit",
             Errno::NAMETOOLONG => "give a shorter path",
             Errno::NOSPC | Errno::DQUOT | Errno::FBIG => {

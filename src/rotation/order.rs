@@ -25,7 +25,9 @@ impl Ledger {
         let dead = self.entries.iter().find(|(name, entry)| self.may_be_held(entry) && is_dead(look, name, now));
         if let Some((name, _)) = dead {
             let because = format!("a destination may hold {}, which is gone or expired", self.id(name));
-            return Err(self.refused_order(&because, "`--order retry`: the rotation goes on and replaces it everywhere"));
+            return Err(
+                self.refused_order(&because, "`--order retry`: the rotation goes on and replaces it everywhere")
+            );
         }
         let refused =
             look.held.iter().find(|(_, held)| matches!(held, Ok(Sighting::Holds { logs_in: Some(false), .. })));
