@@ -17,7 +17,8 @@ const EXIT_USAGE: u8 = 2;
 fn main() -> ExitCode {
     let args = DaemonArgs::parse();
     let filter = EnvFilter::try_from_env("ROTATED_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let colour = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colour).with_writer(std::io::stderr).init();
     let settings = match config::load(&args.config) {
         Ok(settings) => settings,
         Err(problems) => {

@@ -140,6 +140,12 @@ impl<W: World, J: Journal, C: Clock> Worker<'_, W, J, C> {
             let next = "nothing was changed; see what the job is doing in `rotated --once`, without an order";
             return Ok(Err(Fault::lasting(FaultCode::OrderRefused, what, illegal.because, next)));
         }
+        if order == Order::Abandon {
+            let looked = self.world.look(ledger, None, &Scope::Survey).await;
+            if let Err(fault) = looked.and_then(|look| ledger.may_abandon(&look, self.clock.now())) {
+                return Ok(Err(fault));
+            }
+        }
         self.record(ledger, vec![event]).await?;
         Ok(Ok(()))
     }
