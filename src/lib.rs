@@ -4,6 +4,7 @@
 pub mod secret;
 pub mod token;
 
+pub mod https;
 pub mod reference;
 
 pub mod rotation;

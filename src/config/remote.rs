@@ -6,7 +6,8 @@ use url::Url;
 
 use super::problem::Located;
 use super::section::{Section, clean};
-use crate::proxmox::options::{Allow, Fingerprint, Login, Product, RemoteOptions, Trust};
+use crate::https::{Fingerprint, Trust};
+use crate::proxmox::options::{Allow, Login, Product, RemoteOptions};
 use crate::reference::{NotAReference, Reference};
 use crate::token::RemoteName;
 

@@ -1,5 +1,8 @@
-//! What an operator can do about a missing privilege: the very commands, ready to paste.
+//! What an operator can do about a missing privilege or an untrusted certificate: the very commands, ready to paste.
 
+use super::classify::Cause;
+use crate::https::tls::{Trouble, Untrusted};
+use crate::rotation::fault::FaultCode;
 use crate::token::{Owner, TokenId};
 
 /// The commands that give `privilege` on `path` to the rotator.
@@ -31,6 +34,37 @@ pub(super) fn manage_tokens(rotator: Option<&TokenId>, owner: Option<&Owner>) ->
 /// Whether a path or privilege from a server's answer may stand in a command that somebody pastes.
 pub(super) fn is_plain(text: &str) -> bool {
     !text.is_empty() && text.len() <= 128 && text.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c))
+}
+
+/// No connection that we trust. The fingerprint to pin is the one that was seen, once it has been compared with the
+/// node's own.
+pub(super) fn untrusted(untrusted: &Untrusted) -> Cause {
+    let compare = "compare it with `openssl x509 -noout -fingerprint -sha256 -in /etc/pve/local/pve-ssl.pem` (or \
+                   pveproxy-ssl.pem if there is one) on the node";
+    let next = match &untrusted.trouble {
+        Trouble::NoPin => "name one".to_owned(),
+        Trouble::NoSystemRoots => {
+            "install the package ca-certificates, or give the remote a ca_file or fingerprints".into()
+        }
+        Trouble::CaFile(path) => format!("copy a node's /etc/pve/pve-root-ca.pem to {}", path.display()),
+        Trouble::NotPinned => format!("{compare}; if it is the same, put it into `fingerprints`"),
+        Trouble::OwnCa => format!(
+            "a self-signed certificate cannot be its own CA file, only a pin works: {compare}, then use \
+             `fingerprints` instead of `ca_file`"
+        ),
+        Trouble::Name => {
+            "use a name or address in `urls` that the certificate holds, or pin it by `fingerprints`".into()
+        }
+        Trouble::Dates => "check the clocks of both hosts; renew with `pvecm updatecerts --force` on the node".into(),
+        Trouble::Issuer => {
+            format!("use the cluster's own /etc/pve/pve-root-ca.pem as `ca_file`; or {compare} and use `fingerprints`")
+        }
+        Trouble::Handshake => {
+            "check that `urls` names the API's own port, 8006, and that it speaks TLS 1.2 or 1.3".into()
+        }
+        Trouble::Identity | Trouble::Settings => "report it as a bug".into(),
+    };
+    Cause::lasting(FaultCode::ProxmoxTls, untrusted.because.as_str(), next)
 }
 
 /// In single quotes: `!` would be history expansion, and user names may hold what a shell takes as its own.

@@ -4,20 +4,19 @@
 //! sent a second time, except a look whose connection was reset before any answer: the server closes idle connections
 //! after 5 s and recycles its workers (PVE contract section 10).
 
-use std::error::Error;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
-use reqwest::{Client, ClientBuilder, Response};
+use reqwest::{Client, Response};
 use tokio::time::{Instant, timeout};
 use url::Url;
-use zeroize::Zeroizing;
 
+use super::advice;
 use super::call::{Call, Method, Purpose};
 use super::classify::{Cause, Reply, garbage};
 use super::options::RemoteOptions;
-use super::tls;
+use crate::https::{self, BodyError, Kept, tls, told};
 use crate::rotation::fault::FaultCode;
 
 /// How long to wait for a connection to one node, TLS included.
@@ -88,22 +87,13 @@ pub(super) struct Https {
 
 impl Https {
     pub(super) fn new(options: &RemoteOptions, limits: &Limits) -> Result<Self, Cause> {
-        let settings = tls::settings(&options.trust)?;
-        let built = |builder: ClientBuilder| {
-            builder
-                .tls_backend_preconfigured(settings.clone())
-                .http1_only()
-                .no_proxy()
-                .redirect(reqwest::redirect::Policy::none())
-                .retry(reqwest::retry::never())
-                .referer(false)
-                .connect_timeout(limits.connect)
-                .user_agent(concat!("rotated/", env!("CARGO_PKG_VERSION")))
-                .build()
+        let settings = tls::settings(&options.trust, None).map_err(|untrusted| advice::untrusted(&untrusted))?;
+        let built = |kept: Kept| {
+            https::client(&settings, limits.connect, kept)
                 .map_err(|error| Cause::lasting(FaultCode::Internal, told(&error), "report it as a bug"))
         };
-        let kept = built(Client::builder().pool_idle_timeout(IDLE_MAX))?;
-        let fresh = built(Client::builder().pool_max_idle_per_host(0))?;
+        let kept = built(Kept::For(IDLE_MAX))?;
+        let fresh = built(Kept::Never)?;
         let (urls, limits) = (options.urls.clone(), limits.clone());
         Ok(Self { kept, fresh, urls, limits, answered: Mutex::new(None) })
     }
@@ -191,35 +181,17 @@ impl Https {
         self.whole(response, url, call.purpose).await
     }
 
-    /// Reads the body in pieces, so that an endless one costs no more than the limit.
-    async fn whole(&self, mut response: Response, url: &Url, purpose: Purpose) -> Result<Reply, Miss> {
+    async fn whole(&self, response: Response, url: &Url, purpose: Purpose) -> Result<Reply, Miss> {
         let status = response.status().as_u16();
-        let max = self.limits.reply_bytes;
-        let mut body = Zeroizing::new(Vec::new());
-        loop {
-            let piece = response.chunk().await.map_err(|error| {
-                let because = format!("{}: the answer was cut off ({})", url.authority(), told(&error));
-                Miss::Final(Cause::unknown(FaultCode::ProxmoxUnanswered, purpose, because))
-            })?;
-            let Some(piece) = piece else { break };
-            if body.len() + piece.len() > max {
-                let because = format!("{}: the answer is longer than {max} bytes", url.authority());
-                return Err(Miss::Final(garbage(purpose, because)));
-            }
-            extend(&mut body, &piece);
-        }
+        let body = https::whole(response, self.limits.reply_bytes).await.map_err(|error| {
+            let because = format!("{}: {error}", url.authority());
+            Miss::Final(match error {
+                BodyError::Cut(_) => Cause::unknown(FaultCode::ProxmoxUnanswered, purpose, because),
+                BodyError::TooLong(_) => garbage(purpose, because),
+            })
+        })?;
         Ok(Reply { status, body })
     }
-}
-
-/// Grows without leaving the old content behind in freed memory, as `Vec` would.
-fn extend(body: &mut Zeroizing<Vec<u8>>, piece: &[u8]) {
-    if body.capacity() < body.len() + piece.len() {
-        let mut larger = Zeroizing::new(Vec::with_capacity((body.len() + piece.len()) * 2));
-        larger.extend_from_slice(body);
-        *body = larger;
-    }
-    body.extend_from_slice(piece);
 }
 
 /// The config gives scheme, host and port; the path is ours.
@@ -239,16 +211,7 @@ fn missed(error: &reqwest::Error) -> Miss {
         return Miss::Cut(told(error));
     }
     match tls::cause_of(error) {
-        Some(cause) => Miss::Final(cause),
+        Some(untrusted) => Miss::Final(advice::untrusted(&untrusted)),
         None => Miss::Unreached(told(error)),
     }
-}
-
-/// The innermost source: what wraps it only says that something went wrong, and may repeat the address.
-fn told(error: &reqwest::Error) -> String {
-    let mut innermost: &dyn Error = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    innermost.to_string()
 }

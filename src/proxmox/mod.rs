@@ -23,7 +23,6 @@ mod rights;
 #[cfg(test)]
 mod script;
 mod session;
-mod tls;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};

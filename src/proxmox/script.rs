@@ -18,8 +18,9 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use url::Url;
 
-use super::options::{Allow, Fingerprint, Login, Product, RemoteOptions, Trust};
+use super::options::{Allow, Login, Product, RemoteOptions};
 use super::{Limits, Remote};
+use crate::https::{Fingerprint, Trust};
 use crate::reference::Reference;
 
 pub(super) const SECRET: &str = "714ffbfd-7f27-4ba5-bb92-7ac59f7f7e50";

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use futures_util::future::join_all;
 
 use super::{id, kind};
-use crate::proxmox::options::{RemoteOptions, Trust};
+use crate::https::Trust;
+use crate::proxmox::options::RemoteOptions;
 use crate::proxmox::script::{Act, Asked, OTHER_SECRET, SECRET, Server};
 use crate::proxmox::{Limits, Remote};
 use crate::rotation::fault::{FaultCode, Severity};

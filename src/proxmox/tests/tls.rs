@@ -1,7 +1,8 @@
 //! Which certificates are accepted.
 
 use super::{VERSION, kind, log_in};
-use crate::proxmox::options::{Fingerprint, RemoteOptions, Trust};
+use crate::https::{Fingerprint, Trust};
+use crate::proxmox::options::RemoteOptions;
 use crate::proxmox::script::{Act, Kind, Server};
 use crate::proxmox::{LogIn, Remote};
 use crate::rotation::fault::{FaultCode, Severity};

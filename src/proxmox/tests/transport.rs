@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::{VERSION, id, kind, log_in, new, nowhere};
-use crate::proxmox::options::{RemoteOptions, Trust};
+use crate::https::Trust;
+use crate::proxmox::options::RemoteOptions;
 use crate::proxmox::script::{Act, Asked, SECRET, Server};
 use crate::proxmox::{Deleted, Limits, NewToken, Remote};
 use crate::rotation::fault::{FaultCode, Severity};

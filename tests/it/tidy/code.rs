@@ -5,7 +5,7 @@ use super::{File, enforce, none, repository};
 /// Modules from the lowest rank to the highest. One may name those of lower ranks only; strangers share a rank.
 const RANKS: [&[&str]; 6] = [
     &["secret", "token"],
-    &["reference"],
+    &["reference", "https"],
     &["rotation"],
     &["proxmox", "destination", "journal", "protocol"],
     &["config"],

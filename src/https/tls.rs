@@ -1,4 +1,4 @@
-//! How a remote's certificate is recognised: by a CA file, by pinned fingerprints, or by the system's roots.
+//! The TLS settings that a [`Trust`] asks for.
 //!
 //! A pin replaces the chain, the name and the dates, never the handshake's signature: without that anybody could show
 //! the pinned certificate, which is public.
@@ -6,66 +6,118 @@
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme};
 
-use super::classify::Cause;
-use super::options::{Fingerprint, Trust};
-use crate::rotation::fault::FaultCode;
+use super::{Fingerprint, Trust};
 
 /// Longest CA file, in bytes; a whole system's bundle has about 250 KiB.
 const CA_FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
-/// The TLS settings for one remote. HTTP/1.1 only: the server speaks nothing else (PVE contract, base).
-pub(super) fn settings(trust: &Trust) -> Result<ClientConfig, Cause> {
+/// A certificate that we show, with its key.
+pub struct Identity {
+    /// The leaf, then what signed it.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// The leaf's.
+    pub key: PrivateKeyDer<'static>,
+}
+
+/// Why there can be no connection that we trust.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Untrusted {
+    /// What kind of trouble it is, for advice.
+    pub trouble: Trouble,
+    /// What was seen, and what was expected.
+    pub because: String,
+}
+
+/// What stands against a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trouble {
+    /// No fingerprint is given.
+    NoPin,
+    /// The host has no CA certificates of its own.
+    NoSystemRoots,
+    /// The file with CA certificates cannot be used.
+    CaFile(PathBuf),
+    /// The certificate that we are to show cannot be used.
+    Identity,
+    /// The certificate is none of the pinned ones.
+    NotPinned,
+    /// A certificate that signed itself was given as its own CA, which rustls refuses.
+    OwnCa,
+    /// It is for another name.
+    Name,
+    /// It has expired, or is not valid yet.
+    Dates,
+    /// Nobody we trust has signed it.
+    Issuer,
+    /// TLS failed in another way.
+    Handshake,
+    /// rustls refused our own settings: a bug.
+    Settings,
+}
+
+/// The TLS settings for servers that `trust` accepts. HTTP/1.1 only: Proxmox speaks nothing else (PVE contract, base),
+/// and Vault needs nothing else.
+///
+/// # Errors
+/// If the CA certificates or `identity` cannot be used.
+pub fn settings(trust: &Trust, identity: Option<Identity>) -> Result<ClientConfig, Untrusted> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let check = match trust {
         Trust::System => Check::Chain(chain(system_roots()?, &provider)?),
         Trust::CaFile(path) => Check::Chain(chain(ca_file(path)?, &provider)?),
-        Trust::Fingerprints(list) if list.is_empty() => return Err(untrusted("no fingerprint is given", "name one")),
+        Trust::Fingerprints(list) if list.is_empty() => {
+            return Err(untrusted(Trouble::NoPin, "no fingerprint is given"));
+        }
         Trust::Fingerprints(list) => Check::Pins(list.clone()),
     };
     let verifier = Arc::new(Verifier { check, provider: Arc::clone(&provider) });
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| untrusted(error.to_string(), "report it as a bug"))?;
-    let mut settings = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+        .map_err(|error| untrusted(Trouble::Settings, error.to_string()))?;
+    let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
+    let mut settings = match identity {
+        None => builder.with_no_client_auth(),
+        Some(Identity { chain, key }) => builder
+            .with_client_auth_cert(chain, key)
+            .map_err(|error| untrusted(Trouble::Identity, error.to_string()))?,
+    };
     settings.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(settings)
 }
 
-fn untrusted(because: impl Into<String>, next: impl Into<String>) -> Cause {
-    Cause::lasting(FaultCode::ProxmoxTls, because, next)
+fn untrusted(trouble: Trouble, because: impl Into<String>) -> Untrusted {
+    Untrusted { trouble, because: because.into() }
 }
 
-fn chain(roots: RootCertStore, provider: &Arc<CryptoProvider>) -> Result<Arc<WebPkiServerVerifier>, Cause> {
+fn chain(roots: RootCertStore, provider: &Arc<CryptoProvider>) -> Result<Arc<WebPkiServerVerifier>, Untrusted> {
     WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
         .build()
-        .map_err(|error| untrusted(error.to_string(), "check the CA certificates"))
+        .map_err(|error| untrusted(Trouble::Settings, error.to_string()))
 }
 
-fn system_roots() -> Result<RootCertStore, Cause> {
+fn system_roots() -> Result<RootCertStore, Untrusted> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(found.certs);
     if roots.is_empty() {
-        let next = "install the package ca-certificates, or give the remote a ca_file or fingerprints";
-        return Err(untrusted("this host has no CA certificates of its own", next));
+        return Err(untrusted(Trouble::NoSystemRoots, "this host has no CA certificates of its own"));
     }
     Ok(roots)
 }
 
-fn ca_file(path: &Path) -> Result<RootCertStore, Cause> {
+fn ca_file(path: &Path) -> Result<RootCertStore, Untrusted> {
     let shown = path.display();
-    let next = format!("copy a node's /etc/pve/pve-root-ca.pem to {shown}");
-    let fails = |because: String| untrusted(format!("{shown}: {because}"), next.as_str());
+    let fails = |because: String| untrusted(Trouble::CaFile(path.to_owned()), format!("{shown}: {because}"));
     let mut text = Vec::new();
     let file = File::open(path).map_err(|error| fails(error.to_string()))?;
     file.take(CA_FILE_BYTES_MAX).read_to_end(&mut text).map_err(|error| fails(error.to_string()))?;
@@ -92,9 +144,9 @@ struct Verifier {
     provider: Arc<CryptoProvider>,
 }
 
-/// A certificate that we do not accept; it travels through rustls and reqwest to [`super::https`].
+/// A certificate that we do not accept; it travels through rustls and reqwest to [`cause_of`].
 #[derive(Debug)]
-pub(super) struct Rejected {
+struct Rejected {
     seen: Fingerprint,
     expected: Vec<Fingerprint>,
     problem: Option<rustls::Error>,
@@ -116,25 +168,17 @@ impl fmt::Display for Rejected {
 impl std::error::Error for Rejected {}
 
 impl Rejected {
-    /// What the operator can do; the fingerprint to pin is `seen`, once it has been compared with the node's own.
-    pub(super) fn advice(&self) -> String {
-        let compare = "compare it with `openssl x509 -noout -fingerprint -sha256 -in /etc/pve/local/pve-ssl.pem` \
-                       (or pveproxy-ssl.pem if there is one) on the node";
-        let problem = self.problem.as_ref().map(|problem| format!("{problem:?}")).unwrap_or_default();
-        if self.problem.is_none() {
-            return format!("{compare}; if it is the same, put it into `fingerprints`");
+    fn trouble(&self) -> Trouble {
+        let Some(problem) = &self.problem else { return Trouble::NotPinned };
+        // The names of webpki's own errors, which rustls wraps without a type of theirs.
+        let problem = format!("{problem:?}");
+        let is = |names: &[&str]| names.iter().any(|name| problem.contains(name));
+        match () {
+            () if is(&["CaUsedAsEndEntity"]) => Trouble::OwnCa,
+            () if is(&["NotValidForName"]) => Trouble::Name,
+            () if is(&["Expired", "NotValidYet"]) => Trouble::Dates,
+            () => Trouble::Issuer,
         }
-        if problem.contains("CaUsedAsEndEntity") {
-            let why = "a self-signed certificate cannot be its own CA file, only a pin works";
-            return format!("{why}: {compare}, then use `fingerprints` instead of `ca_file`");
-        }
-        if problem.contains("NotValidForName") {
-            return "use a name or address in `urls` that the certificate holds, or pin it by `fingerprints`".into();
-        }
-        if problem.contains("Expired") || problem.contains("NotValidYet") {
-            return "check the clocks of both hosts; renew with `pvecm updatecerts --force` on the node".into();
-        }
-        format!("use the cluster's own /etc/pve/pve-root-ca.pem as `ca_file`; or {compare} and use `fingerprints`")
     }
 }
 
@@ -185,7 +229,8 @@ impl ServerCertVerifier for Verifier {
 }
 
 /// The certificate error in an error's chain of sources, or any other TLS error.
-pub(super) fn cause_of(error: &(dyn std::error::Error + 'static)) -> Option<Cause> {
+#[must_use]
+pub fn cause_of(error: &(dyn std::error::Error + 'static)) -> Option<Untrusted> {
     let mut next = Some(error);
     while let Some(current) = next {
         if let Some(problem) = current.downcast_ref::<rustls::Error>() {
@@ -201,14 +246,11 @@ pub(super) fn cause_of(error: &(dyn std::error::Error + 'static)) -> Option<Caus
     None
 }
 
-fn told(problem: &rustls::Error) -> Cause {
+fn told(problem: &rustls::Error) -> Untrusted {
     if let rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(other))) = problem
         && let Some(rejected) = other.downcast_ref::<Rejected>()
     {
-        return untrusted(rejected.to_string(), rejected.advice());
+        return untrusted(rejected.trouble(), rejected.to_string());
     }
-    untrusted(
-        problem.to_string(),
-        "check that `urls` names the API's own port, 8006, and that it speaks TLS 1.2 or 1.3",
-    )
+    untrusted(Trouble::Handshake, problem.to_string())
 }
