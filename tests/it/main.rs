@@ -1,9 +1,11 @@
 //! Everything that is more than one file's own business, as one program.
 
+mod bao;
 mod conformance;
 mod model;
 mod process;
 mod raw_client;
+mod servers;
 mod site;
 mod site_faults;
 mod tidy;

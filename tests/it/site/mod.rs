@@ -45,12 +45,11 @@ pub(crate) use cluster::{Cluster, Lock, PENALTY, Privileges, Subject, Token};
 pub(crate) use fault::{Decision, Effect, Fault, Moment, Sees, When};
 pub(crate) use request::{Answer, Body, Request, decode, encode, form};
 pub(crate) use server::Entry;
-pub(crate) use tls::Leaf;
+pub(crate) use tls::{Authority, Identity, Leaf, Pems, Purpose, TlsProblem};
 
 use clock::Waits;
 use fault::Faults;
 use server::{Pace, Shared, lock};
-use tls::{Authority, Identity, TlsProblem};
 
 /// How a site is to be.
 pub(crate) struct SiteOptions {

