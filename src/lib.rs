@@ -9,6 +9,8 @@ pub mod reference;
 
 pub mod rotation;
 
+pub mod vault;
+
 pub mod destination;
 pub mod journal;
 pub mod proxmox;

@@ -82,6 +82,10 @@ text_type! {
     RemoteName, check_label
 }
 text_type! {
+    /// A Vault's name in the config, same grammar as [`RemoteName`].
+    VaultName, check_label
+}
+text_type! {
     /// A job's name in the config, same grammar as [`RemoteName`].
     JobName, check_label
 }

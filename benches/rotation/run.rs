@@ -70,7 +70,7 @@ fn rotate(runtime: &Runtime, settings: &Settings, journal: &SqliteJournal, wante
     let faults = Mutex::new(Vec::new());
     let listener = |notice: &Notice<'_>| {
         let told: Vec<_> = match notice {
-            Notice::Event { .. } => return,
+            Notice::Event { .. } | Notice::Warning { .. } => return,
             Notice::Ended { faults, .. } => faults.iter().map(ToString::to_string).collect(),
             Notice::Trouble { fault } => vec![fault.to_string()],
         };

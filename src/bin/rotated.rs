@@ -4,21 +4,18 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use rotated::cli::args::DaemonArgs;
-use rotated::cli::{check, lines};
+use rotated::cli::{check, lines, log};
 use rotated::config;
 use rotated::daemon::once::Wanted;
 use rotated::daemon::start;
 use rotated::rotation::fault::FaultCode;
-use tracing_subscriber::EnvFilter;
 
 const EXIT_FAILED: u8 = 1;
 const EXIT_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     let args = DaemonArgs::parse();
-    let filter = EnvFilter::try_from_env("ROTATED_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
-    let colour = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colour).with_writer(std::io::stderr).init();
+    log::start();
     let settings = match config::load(&args.config) {
         Ok(settings) => settings,
         Err(problems) => {

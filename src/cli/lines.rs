@@ -52,7 +52,8 @@ pub fn print_json(notice: &Notice<'_>) {
     let _ = writeln!(anstream::stdout(), "{}", as_json(notice));
 }
 
-/// The notice as JSON: `{"kind":"event","job","remote","token","time", …}`, `{"kind":"end", …}` or `{"kind":"trouble", …}`.
+/// The notice as JSON: `{"kind":"event","job","remote","token","time", …}`, `{"kind":"end", …}`,
+/// `{"kind":"trouble", …}` or `{"kind":"warning", …}`.
 #[must_use]
 pub fn as_json(notice: &Notice<'_>) -> serde_json::Value {
     match notice {
@@ -76,6 +77,7 @@ pub fn as_json(notice: &Notice<'_>) -> serde_json::Value {
             "faults": faults,
         }),
         Notice::Trouble { fault } => json!({ "kind": "trouble", "ok": false, "faults": [fault] }),
+        Notice::Warning { fault } => json!({ "kind": "warning", "ok": true, "faults": [fault] }),
     }
 }
 
@@ -86,6 +88,7 @@ pub fn human(notice: &Notice<'_>) -> (String, Vec<Line>) {
         Notice::Event { name, ledger, event } => ((*name).to_owned(), of_event(ledger, event)),
         Notice::Ended { job, ledger, faults } => (job.name.to_string(), of_end(job, ledger, faults)),
         Notice::Trouble { fault } => ("rotated".to_owned(), vec![line(BAD, "failed", fault.to_string())]),
+        Notice::Warning { fault } => ("rotated".to_owned(), vec![line(ODD, "warning", fault.to_string())]),
     }
 }
 

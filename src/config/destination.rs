@@ -3,12 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::argv::{after, argv};
-use super::format;
+use super::format::{self, Holder};
 use super::path::{Placeholders, absolute, filled};
-use super::problem::Place;
+use super::problem::{Located, Place};
 use super::section::{Section, clean};
-use crate::destination::options::{CommandOptions, DestinationOptions, FileOptions, Format, Target};
+use super::vault::{self, Vaults};
+use crate::destination::options::{CommandOptions, DestinationOptions, FileOptions, Format, Target, VaultPath};
+use crate::reference::SecretPath;
 use crate::token::{DestinationName, JobName, RemoteName, TokenId};
+use crate::vault::options::KvVersion;
 
 /// Most destinations of one job.
 pub(super) const DESTINATIONS_MAX: usize = 64;
@@ -32,7 +35,11 @@ impl Labels {
 }
 
 /// All of a job's destinations with their places, in order; none if any is wrong.
-pub(super) fn read_all(job: &Section<'_>, labels: Option<&Labels>) -> Option<Vec<(DestinationOptions, Place)>> {
+pub(super) fn read_all(
+    job: &Section<'_>,
+    labels: Option<&Labels>,
+    vaults: &Vaults,
+) -> Option<Vec<(DestinationOptions, Place)>> {
     if !job.has("destination") {
         let what = "a job needs at least one destination, or its new secret would be lost";
         job.findings().add(&job.place(), what, DESTINATION_ADVICE);
@@ -50,7 +57,7 @@ pub(super) fn read_all(job: &Section<'_>, labels: Option<&Labels>) -> Option<Vec
     let mut read = Vec::new();
     for section in list.value {
         let (findings, place) = (section.findings(), section.place());
-        let Some((options, name_place)) = read_one(section, labels, &mut ordinals) else { continue };
+        let Some((options, name_place)) = read_one(section, labels, vaults, &mut ordinals) else { continue };
         if !names.insert(options.name.clone()) {
             let what = format!("this job has two destinations named `{}`", options.name);
             findings.add(name_place.as_ref().unwrap_or(&place), what, "give each its own `name`");
@@ -60,37 +67,57 @@ pub(super) fn read_all(job: &Section<'_>, labels: Option<&Labels>) -> Option<Vec
     (read.len() == count).then_some(read)
 }
 
-type Ordinals = BTreeMap<&'static str, usize>;
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    File,
+    Command,
+    Vault,
+}
+
+const KINDS: [(&str, Kind); 3] = [("file", Kind::File), ("command", Kind::Command), ("vault", Kind::Vault)];
+
+impl Kind {
+    /// As the config writes it.
+    fn word(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Command => "command",
+            Self::Vault => "vault",
+        }
+    }
+}
+
+type Ordinals = BTreeMap<Kind, usize>;
 
 /// The destination, and where its name is written if it is.
 fn read_one(
     section: Section<'_>,
     labels: Option<&Labels>,
+    vaults: &Vaults,
     ordinals: &mut Ordinals,
 ) -> Option<(DestinationOptions, Option<Place>)> {
-    section.missing("type", "write `type = \"file\"` or `type = \"command\"`");
-    let kind = section.choice("type", &[("file", "file"), ("command", "command"), ("vault", "vault")])?.value;
+    section.missing("type", "write `type = \"file\"`, `type = \"vault\"` or `type = \"command\"`");
+    let kind = section.choice("type", &KINDS)?.value;
     let ordinal = ordinals.entry(kind).or_insert(0_usize);
     *ordinal += 1;
     let given = section.parsed::<DestinationName>("name", "write a short name such as `tfvars`");
     let name = match &given {
         Some(name) => Some(name.value.clone()),
         None if section.has("name") => None,
-        None => format!("{kind}-{ordinal}").parse().ok(),
+        None => format!("{}-{ordinal}", kind.word()).parse().ok(),
     };
     let target = match kind {
-        "file" => file(&section, labels).map(Target::File),
-        "command" => command(&section).map(Target::Command),
-        _ => {
-            section.not_yet("type", "delivering to Vault", "use `type = \"file\"` or `type = \"command\"`");
-            return None;
-        }
+        Kind::File => file(&section, labels).map(Target::File),
+        Kind::Command => command(&section).map(Target::Command),
+        Kind::Vault => vault(&section, labels, vaults).map(Target::Vault),
     };
-    let format = match &target {
-        Some(Target::File(file)) => Some(&file.format),
-        Some(Target::Command(_)) | None => None,
+    let holder = match (kind, &target) {
+        (Kind::File, Some(Target::File(file))) => Holder::File(Some(&file.format)),
+        (Kind::File, _) => Holder::File(None),
+        (Kind::Command, _) => Holder::Command,
+        (Kind::Vault, _) => Holder::Vault,
     };
-    let fields = format::fields(&section, format);
+    let fields = format::fields(&section, &holder);
     let after = after(&section);
     section.close();
     let options = DestinationOptions { name: name?, target: target?, fields: fields.ok()?, after: after.ok()? };
@@ -112,14 +139,7 @@ fn file(section: &Section<'_>, labels: Option<&Labels>) -> Option<FileOptions> {
         let what = "`overwrite` has a meaning only with `format = \"raw\"` or `\"template\"`";
         findings.add(&overwrite.place, what, "remove it: the other formats keep what is not ours");
     }
-    // Without labels the job itself is wrong; the path is looked at again when that is mended.
-    let filled = match filled(&path.value, &labels?.placeholders()) {
-        Ok(filled) => filled,
-        Err((what, advice)) => {
-            findings.add(&path.place, what, advice);
-            return None;
-        }
-    };
+    let filled = filled_path(&path, labels?, section)?;
     let path = match absolute(&filled) {
         Ok(path) => path,
         Err(because) => {
@@ -129,6 +149,18 @@ fn file(section: &Section<'_>, labels: Option<&Labels>) -> Option<FileOptions> {
     };
     let overwrite = overwrite.is_some_and(|overwrite| overwrite.value);
     Some(FileOptions { path, format: format?, mode: mode?, owner: owner.ok()?, group: group.ok()?, overwrite })
+}
+
+/// The path with its placeholders filled in. Without labels the job itself is wrong; the path is looked at again when
+/// that is mended.
+fn filled_path(path: &Located<String>, labels: &Labels, section: &Section<'_>) -> Option<String> {
+    match filled(&path.value, &labels.placeholders()) {
+        Ok(filled) => Some(filled),
+        Err((what, advice)) => {
+            section.findings().add(&path.place, what, advice);
+            None
+        }
+    }
 }
 
 fn mode(section: &Section<'_>) -> Option<u32> {
@@ -180,4 +212,43 @@ fn command(section: &Section<'_>) -> Option<CommandOptions> {
     let read = argv(section, "read");
     let unread = !section.has("read");
     Some(CommandOptions { write: write?, read: if unread { None } else { Some(read?) } })
+}
+
+fn vault(section: &Section<'_>, labels: Option<&Labels>, vaults: &Vaults) -> Option<VaultPath> {
+    section.missing("vault", "write the name of a [vault.NAME]: `vault = \"main\"`");
+    section.missing("path", "write the mount and a path below it: `path = \"secret/proxmox/{job}\"`");
+    let vault = section.text("vault");
+    let vault = vault.and_then(|text| vault::known(&text.value, vaults, &text.place, section));
+    let kv = section.number("kv", 1..=2);
+    let path = section.text("path");
+    let kv = match kv.map(|kv| kv.value) {
+        Some(1) => Some(KvVersion::V1),
+        Some(_) => Some(KvVersion::V2),
+        None => (!section.has("kv")).then_some(KvVersion::V2),
+    };
+    let path = path?;
+    let filled = filled_path(&path, labels?, section)?;
+    if let (Some(KvVersion::V2), Some(part @ ("data" | "metadata"))) = (kv, filled.split('/').nth(1)) {
+        // It would be written below another `data`, where nobody looks.
+        let what = format!("`path` has the `{part}` that only the API's own paths have");
+        let advice = format!("leave `{part}/` out, as `bao kv get` and `vault kv get` do");
+        section.findings().add(&path.place, what, advice);
+        return None;
+    }
+    match filled.parse::<SecretPath>() {
+        Ok(path) => Some(VaultPath { vault: vault?, path, kv: kv? }),
+        Err(error) => {
+            let what = if filled == path.value {
+                format!("`path`: {error}")
+            } else {
+                format!("`path` becomes `{}`: {error}", clean(&filled))
+            };
+            section.findings().add(
+                &path.place,
+                what,
+                "write the mount and a path below it: `path = \"secret/proxmox/{job}\"`",
+            );
+            None
+        }
+    }
 }

@@ -135,17 +135,44 @@ fn check_template(section: &Section<'_>, text: &Located<String>) -> Option<Vec<S
     }
 }
 
+/// What holds the fields, which decides how they may be called.
+pub(super) enum Holder<'f> {
+    /// A file; none where its format is wrong, which was said already.
+    File(Option<&'f Format>),
+    Command,
+    Vault,
+}
+
+impl Holder<'_> {
+    fn takes(&self, name: &str) -> bool {
+        match self {
+            Self::File(Some(Format::Env { .. } | Format::Tfvars { .. } | Format::Template { .. })) => {
+                is_identifier(name)
+            }
+            Self::File(_) | Self::Command => is_key(name),
+            Self::Vault => is_vault_key(name),
+        }
+    }
+
+    fn name_advice(&self) -> &'static str {
+        match self {
+            Self::File(_) | Self::Command => "write letters, digits and `_`, not beginning with a digit",
+            Self::Vault => "write letters, digits, `_`, `-` and `.`",
+        }
+    }
+}
+
 /// `fields`, and what any template may use; an error was already reported.
-pub(super) fn fields(section: &Section<'_>, format: Option<&Format>) -> Result<Option<BTreeMap<String, String>>, ()> {
+pub(super) fn fields(section: &Section<'_>, holder: &Holder<'_>) -> Result<Option<BTreeMap<String, String>>, ()> {
     let fields = match section.raw("fields") {
         None => None,
-        Some((DeValue::Table(table), place)) => Some(entries(section, table, &place, format)?),
+        Some((DeValue::Table(table), place)) => Some(entries(section, table, &place, holder)?),
         Some((other, place)) => {
             section.say_wrong_type(&place, "a table of names and templates", other);
             return Err(());
         }
     };
-    if let Some(Format::Template { .. }) = format {
+    if let Holder::File(Some(Format::Template { .. })) = holder {
         let given: Vec<&str> = fields
             .as_ref()
             .map_or_else(|| DELIVERED_FIELDS.to_vec(), |fields| fields.keys().map(String::as_str).collect());
@@ -163,10 +190,10 @@ fn entries(
     section: &Section<'_>,
     table: &toml::de::DeTable<'_>,
     place: &Place,
-    format: Option<&Format>,
+    holder: &Holder<'_>,
 ) -> Result<BTreeMap<String, String>, ()> {
     let findings = section.findings();
-    if matches!(format, Some(Format::Raw)) {
+    if matches!(holder, Holder::File(Some(Format::Raw))) {
         findings.add(place, "`fields` has no meaning with `format = \"raw\"`", "use `format = \"template\"`");
         return Err(());
     }
@@ -178,14 +205,13 @@ fn entries(
         );
         return Err(());
     }
-    let variables = matches!(format, Some(Format::Env { .. } | Format::Tfvars { .. } | Format::Template { .. }));
     let (mut fields, mut used, mut good) = (BTreeMap::new(), Vec::new(), true);
     for (name, value) in table {
         let at = |span| Place { span, ..place.clone() };
         let text = name.get_ref();
-        if !(if variables { is_identifier(text) } else { is_key(text) }) {
+        if !holder.takes(text) {
             let what = format!("`{}` cannot be a field's name here", clean(text));
-            findings.add(&at(name.span()), what, "write letters, digits and `_`, not beginning with a digit");
+            findings.add(&at(name.span()), what, holder.name_advice());
             good = false;
         }
         let DeValue::String(template) = value.get_ref() else {
@@ -240,4 +266,10 @@ fn is_identifier(text: &str) -> bool {
 fn is_key(text: &str) -> bool {
     (1..=FIELD_NAME_BYTES_MAX).contains(&text.len())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c))
+}
+
+/// A key of a secret in a Vault, where dots separate nothing.
+fn is_vault_key(text: &str) -> bool {
+    (1..=FIELD_NAME_BYTES_MAX).contains(&text.len())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c))
 }

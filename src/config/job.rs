@@ -8,11 +8,13 @@ use super::calendar::Calendars;
 use super::destination;
 use super::keys::JobKeys;
 use super::problem::{Findings, Located, Place};
+use super::remote::Remotes;
 use super::section::{Section, clean};
 use super::suggest::nearest;
-use crate::destination::options::{DestinationOptions, Target};
+use super::vault::Vaults;
+use crate::destination::options::DestinationOptions;
 use crate::proxmox::options::{Product, RemoteOptions};
-use crate::rotation::job::{DestinationTraits, Drift, Job, Retire, Strategy};
+use crate::rotation::job::{Drift, Job, Retire, Strategy};
 use crate::rotation::schedule::{Schedule, Window};
 use crate::rotation::time::Span;
 use crate::token::{DestinationName, JobName, RemoteName, TokenId};
@@ -40,8 +42,8 @@ pub(super) struct PlacedJob {
 /// What a job is read against.
 pub(super) struct Context<'c> {
     pub(super) defaults: &'c JobKeys,
-    /// Every remote by name; none where it was written but is wrong, which was said already.
-    pub(super) remotes: &'c BTreeMap<RemoteName, Option<RemoteOptions>>,
+    pub(super) remotes: &'c Remotes,
+    pub(super) vaults: &'c Vaults,
     pub(super) calendars: Calendars<'c>,
     pub(super) findings: &'c Findings,
 }
@@ -68,7 +70,7 @@ pub(super) fn read(name: JobName, section: Section<'_>, context: &mut Context<'_
         (Some(remote), Some(token)) => Some(destination::Labels::new(&remote.name, &name, &token.value)),
         _ => None,
     };
-    let destinations = destination::read_all(&section, labels.as_ref());
+    let destinations = destination::read_all(&section, labels.as_ref(), context.vaults);
     section.close();
     let times = times(&keys, context);
     assemble(name, Parts { remote: remote?, token: token?, destinations: destinations?, times: times?, keys })
@@ -115,7 +117,7 @@ fn assemble(name: JobName, parts: Parts<'_>) -> Option<PlacedJob> {
         first_retire: keys.first_retire.map_or(Retire::Ask, |retire| retire.value),
         drift: keys.drift.map_or(Drift::Copy, |drift| drift.value),
         permissions: keys.permissions.map(|list| list.value),
-        destinations: destinations.iter().map(|(name, options)| (name.clone(), traits(options))).collect(),
+        destinations: destinations.iter().map(|(name, options)| (name.clone(), options.traits())).collect(),
     };
     Some(PlacedJob {
         settings: JobSettings { job, destinations },
@@ -123,14 +125,6 @@ fn assemble(name: JobName, parts: Parts<'_>) -> Option<PlacedJob> {
         strategy: keys.strategy.map(|strategy| strategy.place),
         destinations: places,
     })
-}
-
-fn traits(options: &DestinationOptions) -> DestinationTraits {
-    let (readable, late) = match &options.target {
-        Target::File(_) => (true, false),
-        Target::Command(command) => (command.read.is_some(), true),
-    };
-    DestinationTraits { readable, late, after: options.after.is_some() }
 }
 
 fn remote<'c>(section: &Section<'_>, context: &Context<'c>) -> Option<&'c RemoteOptions> {

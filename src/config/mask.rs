@@ -5,13 +5,15 @@
 
 use std::ops::Range;
 
+use crate::reference::Reference;
+
 /// A line that holds one of these may hold a secret, so every value on it is masked that is not a reference.
 const TELLING: [&str; 11] =
     ["auth", "pass", "pwd", "secret", "totp", "api_token", "apitoken", "credential", "private", "bearer", "ticket"];
 /// What stands for a masked value.
 const MASK: &str = "********";
 /// Words that are keys of ours, shown even on a telling line.
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 20] = [
     "auth",
     "api_token",
     "user",
@@ -20,6 +22,14 @@ const KEYS: [&str; 12] = [
     "token",
     "role_id",
     "secret_id",
+    "wrapped_secret_id",
+    "jwt",
+    "certificate",
+    "key",
+    "role",
+    "mount",
+    "address",
+    "namespace",
     "remote",
     "vault",
     "true",
@@ -30,7 +40,8 @@ const KEYS: [&str; 12] = [
 ///
 /// With `hidden` every value is masked, whatever the line looks like.
 pub(super) fn masked(line: &str, marked: Range<usize>, hidden: bool) -> (String, Range<usize>) {
-    let lower = line.to_ascii_lowercase();
+    // The usual mount of a KV engine is `secret`, and a path below it is none.
+    let lower = line.to_ascii_lowercase().replace("\"secret/", "\"");
     let telling = hidden || TELLING.iter().any(|word| lower.contains(word));
     let value_begins = if telling && !lower.trim_start().starts_with('[') { value_start(line) } else { line.len() };
     let mut out = String::with_capacity(line.len());
@@ -109,31 +120,43 @@ fn in_word(c: char) -> bool {
 
 /// Whether `text` on a telling line is neither a reference, nor a key, nor mere punctuation.
 fn may_be_secret(text: &str, behind: &str) -> bool {
-    let reference = ["file:/", "credential:", "env:"].iter().any(|scheme| text.starts_with(scheme));
+    let local = ["file:/", "credential:", "env:"].iter().any(|scheme| text.starts_with(scheme));
+    let reference = local || (text.starts_with("vault:") && text.parse::<Reference>().is_ok());
     let key =
         KEYS.contains(&text) && (behind.trim_start().starts_with(['=', '.']) || text == "true" || text == "false");
     !reference && !key && text.chars().any(char::is_alphanumeric)
 }
 
-/// Whether `text` looks like a secret wherever it stands: it holds a UUID, or an address with a login in it.
+/// Whether `text` looks like a secret wherever it stands: it holds a UUID, an address with a login in it, or what opens
+/// a Vault.
 fn looks_secret(text: &str) -> bool {
     let login = text.split_once("://").is_some_and(|(_, rest)| rest.contains('@'));
-    login || holds_uuid(text)
+    login || holds_uuid(text) || text.split(|c| !in_vault_secret(c)).any(is_vault_secret)
 }
 
-/// `text` with every piece masked that looks like a token's secret.
-pub(super) fn without_uuids(text: &str) -> String {
-    if !holds_uuid(text) {
-        return text.to_owned();
-    }
-    let words = text.split_inclusive(|c: char| !(c.is_ascii_hexdigit() || c == '-'));
+/// A Vault's token (service, batch, recovery; older ones have short prefixes), or a JSON Web Token.
+fn is_vault_secret(word: &str) -> bool {
+    let new = ["hvs.", "hvb.", "hvr."].iter().any(|prefix| word.len() > 8 && word.starts_with(prefix));
+    let old = ["s.", "b.", "r."].iter().any(|prefix| word.len() >= 24 && word.starts_with(prefix));
+    new || old || (word.len() > 20 && word.starts_with("eyJ"))
+}
+
+fn in_vault_secret(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "._-".contains(c)
+}
+
+/// `text` with every piece masked that looks like the secret of a token, of Proxmox or of a Vault.
+pub(super) fn without_secrets(text: &str) -> String {
+    let text = masked_words(text, |c| c.is_ascii_hexdigit() || c == '-', holds_uuid);
+    masked_words(&text, in_vault_secret, is_vault_secret)
+}
+
+fn masked_words(text: &str, in_word: fn(char) -> bool, is_secret: fn(&str) -> bool) -> String {
+    let words = text.split_inclusive(|c| !in_word(c));
     words
         .map(|word| {
-            if holds_uuid(word) {
-                MASK.to_owned() + &word[word.trim_end_matches(|c: char| !(c.is_ascii_hexdigit() || c == '-')).len()..]
-            } else {
-                word.to_owned()
-            }
+            let bare = word.trim_end_matches(|c| !in_word(c));
+            if is_secret(bare) { MASK.to_owned() + &word[bare.len()..] } else { word.to_owned() }
         })
         .collect()
 }
@@ -176,6 +199,11 @@ mod tests {
         check(r#"comment = "x 714ffbfd-7f27-4cd5-a2a9-a3b1d8a7d9a0""#, r#"comment = "********""#);
         check(r#"urls = ["https://root:hunter2@pve:8006"]"#, r#"urls = ["********"]"#);
         check(r#"paswd = "hunter2" # my password"#, r#"paswd = "********" # ******** ********"#);
+        check(r#"auth = { api_token = "vault:hunter2" }"#, r#"auth = { api_token = "********" }"#);
+        check(r#"token = "hvs.CAESIJ0a""#, r#"token = "********""#);
+        check(r#"key = "s.iyNUhq8Ov4hIAx6snw5mB2nL""#, r#"key = "********""#);
+        check(r#"key = "eyJhbGciOiJIUzI1NiJ9.e30.x""#, r#"key = "********""#);
+        check(r#"secret = "secret/hunter2""#, r#"secret = "********""#);
         check("root@pam!x=hunter2 secret", "root@pam!x=******** ********");
     }
 
@@ -186,6 +214,8 @@ mod tests {
             r#"auth.api_token = "file:/etc/rotated/x""#,
             r#"grace = "24h""#,
             r#"token = "ci@pve!deploy""#,
+            r#"path = "secret/proxmox/ci""#,
+            r#"auth = { api_token = "vault:main:secret/proxmox/rotator#api_token" }"#,
             "[remote.lab.auth]",
             "ä = 'ö'",
             "",

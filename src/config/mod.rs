@@ -1,13 +1,15 @@
 //! What the operator wrote, checked: `rotated.toml` and `conf.d/*.toml` in, [`Settings`] out, or every [`Problem`] at once.
 //!
 //! ```text
-//! files ── section (key by key) ── keys, remote, job, destination ── conflict (jobs among each other) ── Settings
+//! files ── section (key by key) ── keys, vault, remote, job, destination ── conflict (jobs among each other) ── Settings
 //!                                        └── findings ──────────────── problem (line, caret, advice) ── Problems
 //! ```
 //!
 //! Serde would stop at the first mistake, so tables are read by hand. The config holds no secrets, only references;
-//! a secret that somebody wrote by mistake is never printed. Nothing here talks to a remote or opens a destination.
+//! a secret that somebody wrote by mistake is never printed. Nothing here talks to a remote or a Vault, or opens a
+//! destination.
 
+mod address;
 mod argv;
 mod calendar;
 mod conflict;
@@ -17,15 +19,21 @@ mod files;
 mod format;
 mod job;
 mod keys;
+mod login;
 mod mask;
 mod path;
 mod problem;
+mod reference;
 mod remote;
 mod section;
 mod suggest;
+mod trust;
+mod vault;
+mod vault_auth;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use serde_spanned::Spanned;
 use toml::de::DeTable;
@@ -37,12 +45,14 @@ pub use problem::{Colour, LinePlace, Problem, Problems};
 use calendar::Calendars;
 use keys::JobKeys;
 use problem::{Findings, Place, Source};
-use remote::Allowing;
+use remote::{Allowing, Remotes};
 use section::Section;
+use vault::Vaults;
 
-use crate::proxmox::options::RemoteOptions;
+use crate::proxmox::options::{Login, RemoteOptions};
 use crate::rotation::job::Strategy;
-use crate::token::{JobName, RemoteName};
+use crate::token::{JobName, NameError, RemoteName, TokenId, VaultName};
+use crate::vault::options::VaultOptions;
 
 /// Largest config, all files together, in bytes.
 pub const CONFIG_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -53,6 +63,9 @@ pub const JOBS_MAX: usize = 100_000;
 /// Most remotes.
 pub const REMOTES_MAX: usize = 10_000;
 
+/// Most Vaults.
+pub const VAULTS_MAX: usize = 1000;
+
 /// A whole config, in which nothing is optional any more that has a default.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -60,6 +73,8 @@ pub struct Settings {
     pub daemon: DaemonSettings,
     /// `[remote.NAME]`.
     pub remotes: BTreeMap<RemoteName, RemoteOptions>,
+    /// `[vault.NAME]`.
+    pub vaults: BTreeMap<VaultName, VaultOptions>,
     /// `[job.NAME]`.
     pub jobs: BTreeMap<JobName, JobSettings>,
 }
@@ -71,7 +86,8 @@ pub struct Settings {
 pub fn load(path: &Path) -> Result<Settings, Problems> {
     let findings = Findings::default();
     let sources = files::read_all(path, &findings);
-    settings(&sources, &files::hostname(), findings)
+    let host = Host { name: files::hostname(), holds: login::held };
+    settings(&sources, &host, findings)
 }
 
 /// Looks at each of `paths` as the daemon would with `--config`.
@@ -92,12 +108,20 @@ pub fn check(paths: &[PathBuf]) -> Result<(), Problems> {
 /// As for [`load`].
 pub fn parse(texts: Vec<(PathBuf, String)>, hostname: &str) -> Result<Settings, Problems> {
     let sources: Vec<_> = texts.into_iter().map(|(path, text)| Source::new(path, text)).collect();
-    settings(&sources, hostname, Findings::default())
+    let host = Host { name: hostname.to_owned(), holds: |_| None };
+    settings(&sources, &host, Findings::default())
 }
 
-fn settings(sources: &[Source], hostname: &str, findings: Findings) -> Result<Settings, Problems> {
+/// What is known of this host besides the config.
+struct Host {
+    name: String,
+    /// Whose token a remote's login is, where that can be read now.
+    holds: fn(&Login) -> Option<TokenId>,
+}
+
+fn settings(sources: &[Source], host: &Host, findings: Findings) -> Result<Settings, Problems> {
     let tables = parsed(sources, &findings);
-    let settings = tables.as_ref().and_then(|tables| assembled(tables, sources, hostname, &findings));
+    let settings = tables.as_ref().and_then(|tables| assembled(tables, sources, host, &findings));
     match (findings.problems(sources), settings) {
         (None, Some(settings)) => Ok(settings),
         (Some(problems), _) => Err(problems),
@@ -132,12 +156,12 @@ fn parsed<'s>(sources: &'s [Source], findings: &Findings) -> Option<Vec<Spanned<
 fn assembled<'s>(
     tables: &'s [Spanned<DeTable<'s>>],
     sources: &[Source],
-    hostname: &str,
+    host: &Host,
     findings: &'s Findings,
 ) -> Option<Settings> {
     let roots: Vec<_> = tables.iter().enumerate().map(|(file, table)| Section::root(file, table, findings)).collect();
     let (main, added) = roots.split_first()?;
-    let daemon = daemon::read(main, hostname);
+    let daemon = daemon::read(main, &host.name);
     let defaults = defaults(main);
     for root in added {
         for key in ["daemon", "defaults"] {
@@ -147,16 +171,17 @@ fn assembled<'s>(
             }
         }
     }
-    let remotes = remotes(&roots, sources, findings);
-    let jobs = jobs(&roots, sources, &defaults, &remotes, findings);
-    for root in roots {
-        root.not_yet("vault", "Vault", "remove `[vault.…]`; deliver to a file or a command for now");
-        root.close();
-    }
-    conflict::check(&jobs, &remotes, sources, findings);
+    let vaults = vaults(&roots, sources, findings);
+    let remotes = remotes(&roots, sources, &vaults, findings);
+    let calendars = Calendars::new(findings);
+    let context = job::Context { defaults: &defaults, remotes: &remotes, vaults: &vaults, calendars, findings };
+    let jobs = jobs(&roots, sources, context);
+    roots.into_iter().for_each(Section::close);
+    conflict::Site { jobs: &jobs, remotes: &remotes, vaults: &vaults, sources, findings }.check(host.holds);
     let remotes = remotes.into_iter().filter_map(|(name, remote)| Some((name, remote?))).collect();
+    let vaults = vaults.into_iter().filter_map(|(name, vault)| Some((name, vault?))).collect();
     let jobs = jobs.into_iter().map(|job| (job.settings.job.name.clone(), job.settings)).collect();
-    Some(Settings { daemon: daemon?, remotes, jobs })
+    Some(Settings { daemon: daemon?, remotes, vaults, jobs })
 }
 
 fn defaults(main: &Section<'_>) -> JobKeys {
@@ -176,63 +201,62 @@ fn defaults(main: &Section<'_>) -> JobKeys {
     keys
 }
 
-fn remotes(
-    roots: &[Section<'_>],
-    sources: &[Source],
-    findings: &Findings,
-) -> BTreeMap<RemoteName, Option<RemoteOptions>> {
-    let mut remotes = BTreeMap::new();
-    let mut places: BTreeMap<RemoteName, Place> = BTreeMap::new();
-    for (file, root) in roots.iter().enumerate() {
-        let allowing = if file == 0 { Allowing::Here } else { Allowing::ElsewhereOnly };
-        for (name, section) in root.named("remote", "a remote") {
-            let Some(label) = label::<RemoteName>(&name.value, &name.place, findings) else { continue };
-            if let Some(other) = places.get(&label) {
-                twice("remote", &name.place, other, sources, findings);
-                continue;
-            }
-            places.insert(label.clone(), name.place);
-            remotes.insert(label.clone(), remote::read(label, section, allowing));
-        }
+fn vaults(roots: &[Section<'_>], sources: &[Source], findings: &Findings) -> Vaults {
+    let named = named::<VaultName>(roots, ["vault", "a Vault"], sources);
+    if named.len() > VAULTS_MAX {
+        findings.add_file(0, format!("more than {VAULTS_MAX} Vaults"), "spread them over several daemons");
     }
-    if remotes.len() > REMOTES_MAX {
+    named.into_iter().map(|(_, name, section)| (name.clone(), vault::read(name, section))).collect()
+}
+
+fn remotes(roots: &[Section<'_>], sources: &[Source], vaults: &Vaults, findings: &Findings) -> Remotes {
+    let named = named::<RemoteName>(roots, ["remote", "a remote"], sources);
+    if named.len() > REMOTES_MAX {
         findings.add_file(0, format!("more than {REMOTES_MAX} remotes"), "spread them over several daemons");
     }
-    remotes
+    let read = |(file, name, section): (usize, RemoteName, Section<'_>)| {
+        let allowing = if file == 0 { Allowing::Here } else { Allowing::ElsewhereOnly };
+        (name.clone(), remote::read(name, section, allowing, vaults))
+    };
+    named.into_iter().map(read).collect()
 }
 
-fn jobs(
-    roots: &[Section<'_>],
+fn jobs(roots: &[Section<'_>], sources: &[Source], mut context: job::Context<'_>) -> Vec<job::PlacedJob> {
+    let named = named::<JobName>(roots, ["job", "a job"], sources);
+    if named.len() > JOBS_MAX {
+        context.findings.add_file(0, format!("more than {JOBS_MAX} jobs"), "spread them over several daemons");
+    }
+    named.into_iter().filter_map(|(_, name, section)| job::read(name, section, &mut context)).collect()
+}
+
+/// Every `[KEY.NAME]` with the number of its file, but for names that are wrong or taken, which is said.
+fn named<'s, T>(
+    roots: &[Section<'s>],
+    [key, noun]: [&'static str; 2],
     sources: &[Source],
-    defaults: &JobKeys,
-    remotes: &BTreeMap<RemoteName, Option<RemoteOptions>>,
-    findings: &Findings,
-) -> Vec<job::PlacedJob> {
-    let mut context = job::Context { defaults, remotes, calendars: Calendars::new(findings), findings };
-    let mut jobs = Vec::new();
-    let mut places: BTreeMap<JobName, Place> = BTreeMap::new();
-    for root in roots {
-        for (name, section) in root.named("job", "a job") {
-            let Some(label) = label::<JobName>(&name.value, &name.place, findings) else { continue };
+) -> Vec<(usize, T, Section<'s>)>
+where
+    T: FromStr<Err = NameError> + Ord + Clone,
+{
+    let mut named = Vec::new();
+    let mut places: BTreeMap<T, Place> = BTreeMap::new();
+    for (file, root) in roots.iter().enumerate() {
+        for (name, section) in root.named(key, noun) {
+            let Some(label) = label::<T>(&name.value, &name.place, root.findings()) else { continue };
             if let Some(other) = places.get(&label) {
-                twice("job", &name.place, other, sources, findings);
+                let line = sources.get(other.file).map_or_else(String::new, |source| source.line_of(other));
+                let what = format!("there is {noun} of this name already ({line})");
+                root.findings().add(&name.place, what, "give it another name");
                 continue;
             }
             places.insert(label.clone(), name.place);
-            jobs.extend(job::read(label, section, &mut context));
+            named.push((file, label, section));
         }
     }
-    if places.len() > JOBS_MAX {
-        findings.add_file(0, format!("more than {JOBS_MAX} jobs"), "spread them over several daemons");
-    }
-    jobs
+    named
 }
 
-fn label<T: std::str::FromStr<Err = crate::token::NameError>>(
-    text: &str,
-    place: &Place,
-    findings: &Findings,
-) -> Option<T> {
+fn label<T: FromStr<Err = NameError>>(text: &str, place: &Place, findings: &Findings) -> Option<T> {
     match text.parse() {
         Ok(label) => Some(label),
         Err(error) => {
@@ -240,11 +264,6 @@ fn label<T: std::str::FromStr<Err = crate::token::NameError>>(
             None
         }
     }
-}
-
-fn twice(noun: &str, place: &Place, other: &Place, sources: &[Source], findings: &Findings) {
-    let line = sources.get(other.file).map_or_else(String::new, |source| source.line_of(other));
-    findings.add(place, format!("there is a {noun} of this name already ({line})"), "give it another name");
 }
 
 #[cfg(test)]

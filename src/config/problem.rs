@@ -180,6 +180,7 @@ impl Findings {
     }
 
     fn push(&self, place: &Place, key: String, [what, advice]: [String; 2], hidden: bool) {
+        let hidden = hidden || place.is_in_login();
         let finding = Finding { file: place.file, span: Some(place.span.clone()), key, what, advice, hidden };
         self.0.borrow_mut().push(finding);
     }
@@ -213,6 +214,11 @@ impl Finding {
 }
 
 impl Place {
+    /// Whether it stands in `auth` of a remote or a Vault, where any value may be a secret by mistake.
+    fn is_in_login(&self) -> bool {
+        self.section.ends_with(".auth") && !self.section.starts_with("job.")
+    }
+
     pub(super) fn path(&self) -> String {
         match (&*self.section, self.key) {
             (section, "") => section.to_owned(),

@@ -1,14 +1,14 @@
 //! `[remote.NAME]`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use url::Url;
 
-use super::problem::Located;
 use super::section::{Section, clean};
-use crate::https::{Fingerprint, Trust};
+use super::vault::{self, Vaults};
+use super::{address, reference, trust};
 use crate::proxmox::options::{Allow, Login, Product, RemoteOptions};
-use crate::reference::{NotAReference, Reference};
+use crate::reference::Reference;
 use crate::token::RemoteName;
 
 /// Most nodes of one remote.
@@ -20,6 +20,15 @@ pub(super) const PATTERN_STARS_MAX: usize = 4;
 
 const MAX_PARALLEL_DEFAULT: usize = 8;
 
+const TRUST_ADVICE: trust::Advice = trust::Advice {
+    both: "keep one: the cluster's CA file, or one fingerprint per node",
+    count: "write one per node, or leave the key out to trust the system's roots",
+    fingerprint: "write 32 bytes as `AB:CD:…`; `pvenode cert info` prints it on the node",
+};
+
+/// Every remote by name; none where it was written but is wrong, which was said already.
+pub(super) type Remotes = BTreeMap<RemoteName, Option<RemoteOptions>>;
+
 /// Whether a file may say which tokens jobs may name. Only the main file may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Allowing {
@@ -27,11 +36,16 @@ pub(super) enum Allowing {
     ElsewhereOnly,
 }
 
-pub(super) fn read(name: RemoteName, section: Section<'_>, allowing: Allowing) -> Option<RemoteOptions> {
+pub(super) fn read(
+    name: RemoteName,
+    section: Section<'_>,
+    allowing: Allowing,
+    vaults: &Vaults,
+) -> Option<RemoteOptions> {
     let product = product(&section);
     let urls = urls(&section);
-    let trust = trust(&section);
-    let login = login(&section);
+    let trust = trust::read(&section, &TRUST_ADVICE);
+    let login = login(&section, vaults);
     let consumer_url = consumer_url(&section, urls.as_ref());
     let allow = allow(&section, allowing);
     let max_parallel = section.number("max_parallel", 1..=PARALLEL_MAX).map(|number| number.value);
@@ -73,7 +87,7 @@ fn urls(section: &Section<'_>) -> Option<Vec<(String, Url)>> {
     let mut seen = BTreeSet::new();
     let count = list.value.len();
     for text in list.value {
-        match node_url(&text.value) {
+        match address::plain(&text.value) {
             Ok(url) if seen.insert(url.as_str().to_owned()) => urls.push((text.value, url)),
             Ok(_) => findings.add(&text.place, "this address is listed twice", "write each node once"),
             // A login in an address is masked wherever it stands.
@@ -87,91 +101,10 @@ fn urls(section: &Section<'_>) -> Option<Vec<(String, Url)>> {
     (urls.len() == count).then_some(urls)
 }
 
-fn node_url(text: &str) -> Result<Url, &'static str> {
-    let url = https_url(text)?;
-    if url.path() != "/" || url.query().is_some() {
-        return Err("has a path behind host and port");
-    }
-    Ok(url)
-}
+const AUTH_ADVICE: &str = "write `auth = { api_token = \"credential:NAME\" }` (or `file:/path`, `env:NAME`, \
+                           `vault:NAME:mount/path#field`) and put user@realm!name=UUID there";
 
-/// The messages never repeat the text: it may hold a password.
-fn https_url(text: &str) -> Result<Url, &'static str> {
-    let url = Url::parse(text).map_err(|_| "is not a URL")?;
-    if url.scheme() != "https" {
-        return Err("does not begin with https://");
-    }
-    if !url.username().is_empty() || url.password().is_some() || text.contains('@') {
-        return Err("has a login in it");
-    }
-    if url.host().is_none() || url.fragment().is_some() {
-        return Err("is not a plain address");
-    }
-    Ok(url)
-}
-
-fn trust(section: &Section<'_>) -> Option<Trust> {
-    let ca_file = section.text("ca_file");
-    let fingerprints = section.texts("fingerprints");
-    let findings = section.findings();
-    if section.has("ca_file") && section.has("fingerprints") {
-        if let Some(list) = &fingerprints {
-            let what = "`ca_file` and `fingerprints` are both there";
-            findings.add(&list.place, what, "keep one: the cluster's CA file, or one fingerprint per node");
-        }
-        return None;
-    }
-    if section.has("ca_file") {
-        let path = ca_file?;
-        return match super::path::absolute(&path.value) {
-            Ok(path) => Some(Trust::CaFile(path)),
-            Err(because) => {
-                findings.add(&path.place, format!("`ca_file` {because}"), "write an absolute path");
-                None
-            }
-        };
-    }
-    if !section.has("fingerprints") {
-        return Some(Trust::System);
-    }
-    let list = fingerprints?;
-    if list.value.is_empty() || list.value.len() > URLS_MAX {
-        let what = format!("`fingerprints` must have 1 to {URLS_MAX} entries");
-        findings.add(&list.place, what, "write one per node, or leave the key out to trust the system's roots");
-        return None;
-    }
-    let mut good = Vec::new();
-    let count = list.value.len();
-    for text in list.value {
-        match fingerprint(&text.value) {
-            Some(fingerprint) => good.push(fingerprint),
-            None => findings.add(
-                &text.place,
-                "this is not the SHA-256 fingerprint of a certificate",
-                "write 32 bytes as `AB:CD:…`; `pvenode cert info` prints it on the node",
-            ),
-        }
-    }
-    (good.len() == count).then_some(Trust::Fingerprints(good))
-}
-
-fn fingerprint(text: &str) -> Option<Fingerprint> {
-    let mut bytes = [0; 32];
-    let parts: Vec<_> = text.split(':').collect();
-    if parts.len() != bytes.len() {
-        return None;
-    }
-    for (byte, part) in bytes.iter_mut().zip(parts) {
-        let hex = part.len() == 2 && part.bytes().all(|digit| digit.is_ascii_hexdigit());
-        *byte = if hex { u8::from_str_radix(part, 16).ok()? } else { return None };
-    }
-    Some(Fingerprint(bytes))
-}
-
-const AUTH_ADVICE: &str = "write `auth = { api_token = \"credential:NAME\" }` (or `file:/path`, `env:NAME`) and put \
-                           user@realm!name=UUID there";
-
-fn login(section: &Section<'_>) -> Option<Login> {
+fn login(section: &Section<'_>, vaults: &Vaults) -> Option<Login> {
     section.missing("auth", AUTH_ADVICE);
     let auth = section.section("auth", "auth")?;
     for key in ["user", "password", "totp"] {
@@ -180,27 +113,13 @@ fn login(section: &Section<'_>) -> Option<Login> {
     if !["user", "password", "totp"].into_iter().any(|key| auth.has(key)) {
         auth.missing("api_token", AUTH_ADVICE);
     }
-    let login = reference(&auth, "api_token").map(|reference| Login::ApiToken(reference.value));
+    let reference = reference::read::<Reference>(&auth, "api_token", AUTH_ADVICE);
     auth.close();
-    login
-}
-
-/// A reference to a secret. What stands there instead is never printed.
-fn reference(section: &Section<'_>, key: &'static str) -> Option<Located<Reference>> {
-    let text = section.text(key)?;
-    let error = match text.value.parse() {
-        Ok(value) => return Some(Located { value, place: text.place }),
-        Err(error) => error,
-    };
-    let advice = match error {
-        NotAReference::Literal => AUTH_ADVICE,
-        NotAReference::RelativePath
-        | NotAReference::CredentialName
-        | NotAReference::VariableName
-        | NotAReference::Vault => "write `file:/path`, `credential:NAME` or `env:NAME`",
-    };
-    section.findings().add_hidden(&text.place, format!("`{key}`: {error}"), advice);
-    None
+    let reference = reference?;
+    if let Reference::Vault(field) = &reference.value {
+        vault::known(field.vault.as_str(), vaults, &reference.place, section)?;
+    }
+    Some(Login::ApiToken(reference.value))
 }
 
 fn consumer_url(section: &Section<'_>, urls: Option<&Vec<(String, Url)>>) -> Option<String> {
@@ -208,7 +127,7 @@ fn consumer_url(section: &Section<'_>, urls: Option<&Vec<(String, Url)>>) -> Opt
         let first = urls.and_then(|urls| urls.first())?;
         return (!section.has("consumer_url")).then(|| first.0.trim_end_matches('/').to_owned());
     };
-    match https_url(&text.value) {
+    match address::https(&text.value) {
         Ok(_) => Some(text.value),
         Err(because) => {
             let what = format!("`consumer_url` {because}");

@@ -11,7 +11,7 @@ use std::str::FromStr;
 use serde_spanned::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::mask::without_uuids;
+use super::mask::without_secrets;
 use super::problem::{Findings, Located, Place};
 use super::suggest::nearest;
 
@@ -287,11 +287,11 @@ pub(super) fn clean(text: &str) -> String {
     if text.chars().nth(80).is_some() {
         out.push('…');
     }
-    without_uuids(&out)
+    without_secrets(&out)
 }
 
 /// The same for an error's own words, which may quote the operator's.
 pub(super) fn clean_error(error: &impl Display) -> String {
     let text: String = error.to_string().chars().take(400).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    without_uuids(&text)
+    without_secrets(&text)
 }

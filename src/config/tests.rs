@@ -7,6 +7,9 @@ use super::{Problems, Settings, load, parse};
 use crate::rotation::job::{Drift, Retire, Strategy};
 use crate::rotation::time::Span;
 
+mod own_login;
+mod vault;
+
 const MINIMAL: &str = include_str!("../../config/minimal.toml");
 const UUID: &str = "714ffbfd-7f27-4cd5-a2a9-a3b1d8a7d9a0";
 
@@ -51,9 +54,12 @@ fn the_annotated_config_names_every_key_and_is_accepted() {
         Some("mon,tue,wed,thu,fri 02:00-05:00 Europe/Vienna".into())
     );
     assert!(job.retire_window.is_some() && job.retire_window != job.window);
-    assert_eq!(job.destinations.keys().map(ToString::to_string).collect::<Vec<_>>(), ["file-1", "push"]);
+    assert_eq!(job.destinations.keys().map(ToString::to_string).collect::<Vec<_>>(), ["file-1", "push", "vault-1"]);
     // Every key that the reader knows stands in it, if only in a comment.
-    let unknown = printed("[daemon]\nx=1\n[job.x]\nx=1\n[[job.x.destination]]\ntype='file'\nx=1\n[remote.x]\nx=1\n");
+    let unknown = printed(
+        "[daemon]\nx=1\n[job.x]\nx=1\n[[job.x.destination]]\ntype='file'\nx=1\n[[job.x.destination]]\ntype='vault'\nx=1\n\
+         [remote.x]\nx=1\n[vault.x]\nx=1\n[vault.y.auth]\nx=1\n",
+    );
     let known = unknown.lines().filter_map(|line| line.split_once(" knows ")).flat_map(|(_, keys)| keys.split(", "));
     let missing: Vec<_> = known.filter(|key| !text.contains(key)).collect();
     assert_eq!(missing, Vec::<&str>::new());
@@ -139,13 +145,13 @@ fn a_literal_secret_is_named_but_never_shown() {
     let text = MINIMAL.replace("file:/etc/rotated/lab.token", &format!("root@pam!x={UUID}"));
     let problems = read(&text).unwrap_err();
     insta::assert_snapshot!(problems, @r#"
-    error: `api_token`: a secret is always a reference: file:/path, credential:NAME, env:NAME
+    error: `api_token`: a secret is always a reference: file:/path, credential:NAME, env:NAME, vault:NAME:mount/path#field
      --> rotated.toml:7:25
       |
     7 | auth    = { api_token = "********" }
       |                         ^^^^^^^^^^ remote.lab.auth.api_token
       |
-      = help: write `auth = { api_token = "credential:NAME" }` (or `file:/path`, `env:NAME`) and put user@realm!name=UUID there
+      = help: write `auth = { api_token = "credential:NAME" }` (or `file:/path`, `env:NAME`, `vault:NAME:mount/path#field`) and put user@realm!name=UUID there
 
     1 problem
     "#);
@@ -168,6 +174,10 @@ fn secrets_in_any_wrong_place_are_never_shown() {
         format!(
             "[job.x]\n[[job.x.destination]]\ntype = \"file\"\npath = \"/{{{UUID}}}\"\nformat = \"template\"\ntemplate = \"{{{{ {UUID} }}\"\n"
         ),
+        format!("[vault.x]\nauth = {{ token = \"{UUID}\", role_id = \"{UUID}\", role = [\"{UUID}\"] }}\n"),
+        format!("[vault.x.auth]\ntoken = \"file:/x\"\nmount = \"{UUID}\"\nrole = \"{UUID}\"\n"),
+        format!("[vault.x]\naddress = \"https://{UUID}@vault\"\nnamespace = \"{UUID} \"\ntoken = \"{UUID}\"\n"),
+        format!("[job.x]\ndestination = [{{ type = \"vault\", vault = \"{UUID}\", path = \"{UUID}\" }}]\n"),
         format!("[job.\"{UUID}\"]\nx = 1\n"),
         format!("[{UUID}]\n{UUID}\n"),
         format!("\"\"\"{UUID}"),

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
+use super::trial;
 use crate::destination::{Delivery, Destination, Expected, Held};
 use crate::proxmox::{Deleted, LogIn, NewToken, RETIRED, Remote, Renewal};
 use crate::rotation::event::{Gave, Plan, Step};
@@ -224,6 +225,8 @@ impl Live {
             url: self.remote.options().consumer_url.clone(),
             expires_at: fresh_expiry(ledger, rotation),
             rotated_at: rotation.plan.at,
+            job: rotation.plan.job.clone(),
+            rotation: rotation.plan.rotation,
         };
         let expected = match rotation.progress(name) {
             Progress::Began(held) => Expected::Holding(held.clone()),
@@ -320,7 +323,7 @@ impl World for Live {
                 look.login = self.login().await?;
                 look.held = self.sightings(ledger).await;
             }
-            Scope::Plan { rights_of, writability } => {
+            Scope::Plan { rights_of, trial } => {
                 // The entries first: those of a token that vanishes in between are then no answer at all (PROTOCOL R8).
                 let grants = match rights_of {
                     Some(name) => Some(self.remote.grants(&ledger.id(name)).await?),
@@ -329,9 +332,7 @@ impl World for Live {
                 look.tokens = self.seen(ledger).await?;
                 look.login = self.login().await?;
                 look.grants = grants.filter(|_| rights_of.as_ref().is_some_and(|name| look.tokens.contains_key(name)));
-                for destination in self.destinations.values().filter(|_| *writability) {
-                    destination.check_writable().await?;
-                }
+                trial::run(self.destinations.values(), *trial, trial::works(ledger, &look)).await?;
             }
         }
         Ok(look)

@@ -4,4 +4,5 @@ pub mod clock;
 pub mod live;
 pub mod once;
 pub mod start;
+mod trial;
 pub mod worker;

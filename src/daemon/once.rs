@@ -9,9 +9,9 @@ use super::live::{Live, OwnLogin};
 use super::worker::{Stop, Wish, Worker};
 use crate::config::{JobSettings, Settings};
 use crate::destination::Destination;
-use crate::destination::options::Target;
+use crate::destination::options::DestinationOptions;
 use crate::proxmox::Remote;
-use crate::proxmox::options::RemoteOptions;
+use crate::proxmox::options::Login;
 use crate::rotation::event::{Event, Order, Reason};
 use crate::rotation::fault::{Fault, FaultCode};
 use crate::rotation::job::Job;
@@ -20,6 +20,7 @@ use crate::rotation::notice::{Listener, Notice};
 use crate::rotation::ports::{Clock, Journal};
 use crate::rotation::time::Span;
 use crate::token::{JobName, RemoteName};
+use crate::vault::Vaults;
 
 /// How long one run waits for passing faults before it leaves a rotation to the next run.
 pub const ONCE_PATIENCE: Span = Span::from_seconds(120);
@@ -54,6 +55,7 @@ pub struct Once<'a, J, C> {
 impl<J: Journal + Sync, C: Clock + Sync> Once<'_, J, C> {
     /// Runs; true if nothing failed.
     pub async fn run(&self, mut ledgers: BTreeMap<LedgerKey, Ledger>, wanted: &Wanted) -> bool {
+        let vaults = Vaults::new(&self.settings.vaults);
         let mut remotes: BTreeMap<&RemoteName, Vec<_>> = BTreeMap::new();
         let mine = |job: &&JobSettings| wanted.jobs.is_empty() || wanted.jobs.contains(&job.job.name);
         for job in self.settings.jobs.values().filter(mine) {
@@ -65,20 +67,28 @@ impl<J: Journal + Sync, C: Clock + Sync> Once<'_, J, C> {
         ledgers.retain(|key, ledger| {
             wanted.jobs.is_empty() && !named.contains(&(&key.remote, &key.token)) && ledger.is_busy()
         });
-        let runs = remotes.into_iter().map(|(name, jobs)| Box::pin(self.remote(name, jobs, wanted)));
+        let runs = remotes.into_iter().map(|(name, jobs)| Box::pin(self.remote(name, jobs, &vaults, wanted)));
         let mut well = join_all(runs).await.into_iter().all(|well| well);
         for ledger in ledgers.into_values() {
-            well &= Box::pin(self.orphan(ledger)).await;
+            well &= Box::pin(self.orphan(ledger, &vaults)).await;
         }
+        vaults.ending().for_each(|fault| self.tell(&Notice::Warning { fault: &fault }));
+        vaults.log_out().await;
         well
     }
 
     /// All wanted jobs of one remote, `max_parallel` at a time; remotes run beside each other.
-    async fn remote(&self, name: &RemoteName, jobs: Vec<(&JobSettings, Ledger)>, wanted: &Wanted) -> bool {
+    async fn remote(
+        &self,
+        name: &RemoteName,
+        jobs: Vec<(&JobSettings, Ledger)>,
+        vaults: &Vaults,
+        wanted: &Wanted,
+    ) -> bool {
         let Some(options) = self.settings.remotes.get(name) else {
             return false;
         };
-        let remote = match Remote::new(options.clone()) {
+        let remote = match Remote::new(options.clone(), vaults) {
             Ok(remote) => remote,
             Err(fault) => {
                 for (job, ledger) in jobs {
@@ -87,13 +97,23 @@ impl<J: Journal + Sync, C: Clock + Sync> Once<'_, J, C> {
                 return false;
             }
         };
-        let runs = jobs.into_iter().map(|(job, ledger)| Box::pin(self.job(remote.clone(), job, ledger, wanted)));
+        let runs = jobs.into_iter().map(|(job, ledger)| Box::pin(self.job(&remote, vaults, (job, ledger), wanted)));
         let ends = stream::iter(runs).buffer_unordered(options.max_parallel.max(1));
         ends.fold(true, |all, well| async move { all && well }).await
     }
 
-    async fn job(&self, remote: Remote, settings: &JobSettings, mut ledger: Ledger, wanted: &Wanted) -> bool {
-        let mut faults = match self.drive(remote, settings, &mut ledger, wanted).await {
+    async fn job(
+        &self,
+        remote: &Remote,
+        vaults: &Vaults,
+        (settings, mut ledger): (&JobSettings, Ledger),
+        wanted: &Wanted,
+    ) -> bool {
+        let ended = match world(remote, vaults, settings) {
+            Ok(live) => self.drive(&live, settings, &mut ledger, wanted).await,
+            Err(fault) => Ok(vec![fault]),
+        };
+        let mut faults = match ended {
             Ok(faults) => faults,
             Err(stop) => vec![stopped(&stop, &settings.job)],
         };
@@ -106,23 +126,16 @@ impl<J: Journal + Sync, C: Clock + Sync> Once<'_, J, C> {
     /// Takes the ledger up, sees what is due, and runs until nothing is left to do now.
     async fn drive(
         &self,
-        remote: Remote,
+        live: &Live,
         settings: &JobSettings,
         ledger: &mut Ledger,
         wanted: &Wanted,
     ) -> Result<Vec<Fault>, Stop> {
         let job = &settings.job;
-        let live = match destinations(settings) {
-            Ok(destinations) => {
-                let own_login = own_login(settings, remote.options());
-                Live::new(remote, destinations, own_login)
-            }
-            Err(fault) => return Ok(vec![fault]),
-        };
         let mut faults: Vec<_> = live.tidy().await.err().into_iter().collect();
         let name = job.name.as_str();
         let observer = |ledger: &Ledger, event: &Event| self.tell(&Notice::Event { name, ledger, event });
-        let worker = self.worker(&live, &observer);
+        let worker = self.worker(live, &observer);
         worker.resume(ledger).await?;
         if wanted.rehearse && (ledger.rotation.is_some() || ledger.hold.is_some()) {
             return Ok(vec![no_rehearsal(ledger, job)]);
@@ -178,13 +191,13 @@ impl<J: Journal + Sync, C: Clock + Sync> Once<'_, J, C> {
 
     /// A ledger whose job has left the config: what was never published is discarded, the rest is left alone and named
     /// (PROTOCOL R21).
-    async fn orphan(&self, mut ledger: Ledger) -> bool {
+    async fn orphan(&self, mut ledger: Ledger, vaults: &Vaults) -> bool {
         let Some(options) = self.settings.remotes.get(&ledger.key.remote) else {
             let fault = remote_gone(&ledger);
             self.tell(&Notice::Trouble { fault: &fault });
             return false;
         };
-        let live = match Remote::new(options.clone()) {
+        let live = match Remote::new(options.clone(), vaults) {
             Ok(remote) => Live::new(remote, BTreeMap::new(), OwnLogin::Fixed),
             Err(fault) => {
                 self.tell(&Notice::Trouble { fault: &fault });
@@ -225,18 +238,15 @@ impl<J: Journal + Sync, C: Clock + Sync> Once<'_, J, C> {
     }
 }
 
-fn destinations(settings: &JobSettings) -> Result<BTreeMap<crate::token::DestinationName, Destination>, Fault> {
-    let made =
-        settings.destinations.iter().map(|(name, options)| Ok((name.clone(), Destination::new(options.clone())?)));
-    made.collect()
-}
-
-fn own_login(settings: &JobSettings, remote: &RemoteOptions) -> OwnLogin {
-    let delivered = settings.destinations.values().any(|options| match (&options.target, remote.login.file()) {
-        (Target::File(file), Some(login)) => file.path == login,
-        (Target::File(_) | Target::Command(_), _) => false,
-    });
-    if delivered { OwnLogin::Delivered } else { OwnLogin::Fixed }
+/// The world of one job.
+fn world(remote: &Remote, vaults: &Vaults, settings: &JobSettings) -> Result<Live, Fault> {
+    let made = |options: &DestinationOptions| Destination::new(options.clone(), vaults);
+    let destinations = settings.destinations.iter().map(|(name, options)| Ok((name.clone(), made(options)?)));
+    let destinations = destinations.collect::<Result<BTreeMap<_, _>, Fault>>()?;
+    let Login::ApiToken(reference) = &remote.options().login;
+    let delivered = destinations.values().any(|destination| destination.holds_login(reference, vaults));
+    let own_login = if delivered { OwnLogin::Delivered } else { OwnLogin::Fixed };
+    Ok(Live::new(remote.clone(), destinations, own_login))
 }
 
 /// What stands against the job at the end of a run: a hold, a rotation that did not reach grace, a retirement that

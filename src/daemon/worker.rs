@@ -110,7 +110,7 @@ impl<W: World, J: Journal, C: Clock> Worker<'_, W, J, C> {
 
     /// Plans a rotation and journals the plan, or journals why there is none.
     pub async fn begin(&self, ledger: &mut Ledger, job: &Job, wish: Wish) -> Result<Result<(), Fault>, Stop> {
-        let looked = self.world.look(ledger, Some(job), &ledger.planning_scope(job)).await;
+        let looked = self.world.look(ledger, Some(job), &ledger.planning_scope(job, wish.reason, wish.rehearse)).await;
         let now = self.clock.now();
         let occasion = Occasion {
             rotation: RotationId::new(Uuid::now_v7()),

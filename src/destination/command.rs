@@ -294,6 +294,7 @@ mod tests {
     use crate::destination::{Destination, Expected, Held};
     use crate::rotation::fault::{Fault, FaultCode, Severity};
     use crate::secret::Secret;
+    use crate::vault::Vaults;
 
     fn shell(script: &str) -> Vec<String> {
         ["/bin/bash", "-c", script].map(str::to_owned).to_vec()
@@ -305,7 +306,7 @@ mod tests {
     }
 
     fn command(write: &str, read: Option<&str>) -> Destination {
-        Destination::new(options(shell(write), read.map(shell), None)).unwrap()
+        Destination::new(options(shell(write), read.map(shell), None), &Vaults::default()).unwrap()
     }
 
     fn publish(write: &str, read: Option<&str>) -> Result<(), Fault> {
@@ -353,7 +354,7 @@ mod tests {
         }
         publish("exec true", None).unwrap();
         for program in ["/no/such/program", "/etc/passwd", "/etc"] {
-            let destination = Destination::new(options(vec![program.into()], None, None)).unwrap();
+            let destination = Destination::new(options(vec![program.into()], None, None), &Vaults::default()).unwrap();
             refused(block_on(destination.publish(&delivery(), &Expected::Anything)), failed, Severity::Lasting);
             refused(block_on(destination.check_writable()), failed, Severity::Lasting);
         }
@@ -420,7 +421,7 @@ mod tests {
 
     #[test]
     fn after_must_succeed() {
-        let with = |action| Destination::new(options(shell("exit 0"), None, Some(action)));
+        let with = |action| Destination::new(options(shell("exit 0"), None, Some(action)), &Vaults::default());
         let run = |script| block_on(with(After::Run(shell(script))).unwrap().after());
         run("test \"$(cat)\" = ''").unwrap();
         refused(run("exit 1"), FaultCode::AfterFailed, Severity::Passing);
@@ -437,7 +438,7 @@ mod tests {
     #[test]
     fn programs_are_named_by_their_absolute_path() {
         for argv in [vec![], vec!["program".into()], vec!["./program".into()], vec!["/bin/x".into(), "a\0b".into()]] {
-            let refusal = Destination::new(options(argv, None, None)).map(|_| ());
+            let refusal = Destination::new(options(argv, None, None), &Vaults::default()).map(|_| ());
             refused(refusal, FaultCode::CommandFailed, Severity::Lasting);
         }
     }

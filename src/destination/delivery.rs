@@ -8,9 +8,10 @@ use zeroize::Zeroizing;
 
 use super::format::{FormatError, Values};
 use super::options::{DestinationOptions, Format, Target};
+use crate::rotation::mark::RotationId;
 use crate::rotation::time::Timestamp;
 use crate::secret::Secret;
-use crate::token::{Expiry, TokenId};
+use crate::token::{Expiry, JobName, TokenId};
 
 /// Longest rendered value, in bytes.
 pub const VALUE_BYTES_MAX: usize = 64 * 1024;
@@ -28,6 +29,10 @@ pub struct Delivery {
     pub expires_at: Expiry,
     /// When the token was created.
     pub rotated_at: Timestamp,
+    /// Whose rotation it is.
+    pub job: JobName,
+    /// Which rotation.
+    pub rotation: RotationId,
 }
 
 impl fmt::Debug for Delivery {
@@ -102,6 +107,19 @@ struct Field {
     template: String,
 }
 
+impl Field {
+    fn is_exactly(&self, plain: Plain) -> bool {
+        is_exactly(&self.template, plain.name())
+    }
+}
+
+/// Whether a template gives the delivered field `name` as it is.
+#[must_use]
+pub fn is_exactly(template: &str, name: &str) -> bool {
+    let inner = template.trim().strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}"));
+    inner.is_some_and(|inner| inner.trim_matches(['-', '+']).trim() == name)
+}
+
 impl Fields {
     /// The config's `fields`, else the format's own; each is rendered once with a sample to find its mistakes now.
     pub(super) fn new(options: &DestinationOptions) -> Result<Self, FormatError> {
@@ -114,8 +132,8 @@ impl Fields {
                 fields.names().iter().try_for_each(|name| file.format.check_name(name))?;
                 fields
             }
-            (Target::Command(_), Some(fields)) => Self(named(fields)),
-            (Target::Command(_), None) => Self::plain(),
+            (Target::Command(_) | Target::Vault(_), Some(fields)) => Self(named(fields)),
+            (Target::Command(_) | Target::Vault(_), None) => Self::plain(),
         };
         if fields.0.is_empty() {
             return Err(FormatError::Value("`fields` is empty, so nothing would be delivered".into()));
@@ -153,11 +171,12 @@ impl Fields {
 
     /// The name under which exactly `plain` is written.
     pub(super) fn name_of(&self, plain: Plain) -> Option<&str> {
-        let is_exact = |field: &&Field| {
-            let inner = field.template.trim().strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}"));
-            inner.is_some_and(|inner| inner.trim_matches(['-', '+']).trim() == plain.name())
-        };
-        self.0.iter().find(is_exact).map(|field| field.name.as_str())
+        self.0.iter().find(|field| field.is_exactly(plain)).map(|field| field.name.as_str())
+    }
+
+    /// Whether exactly `plain` is written under `name`.
+    pub(super) fn writes(&self, name: &str, plain: Plain) -> bool {
+        self.0.iter().any(|field| field.name == name && field.is_exactly(plain))
     }
 
     /// The templates' own text, in which names of other tokens may stand.
@@ -203,13 +222,15 @@ pub(super) fn to_json(values: &Values) -> Zeroizing<Vec<u8>> {
 
 /// A delivery of a token that does not exist, to try a template or a file with.
 pub(super) fn sample(expires_at: Expiry) -> Result<Delivery, FormatError> {
-    let id = "sample@pve!sample".parse().map_err(|_| FormatError::Value("the sample token is not a token".into()))?;
+    let wrong = |_| FormatError::Value("the sample token is not a token".into());
     Ok(Delivery {
-        id,
+        id: "sample@pve!sample".parse().map_err(wrong)?,
         secret: Secret::new("00000000-0000-4000-8000-000000000000".into()),
         url: "https://sample.example:8006".into(),
         expires_at,
         rotated_at: Timestamp::from_seconds(1_763_780_400),
+        job: "sample".parse().map_err(wrong)?,
+        rotation: RotationId::new(uuid::Uuid::nil()),
     })
 }
 

@@ -1,4 +1,4 @@
-//! Where a secret is delivered: files and commands, written, read back, and followed by an action.
+//! Where a secret is delivered: files, commands and Vaults, written, read back, and followed by an action.
 //!
 //! A destination never keeps a secret beyond a call, and no fault of its holds one. A write is conditional on what the
 //! destination held when publishing began (rule R6); what is already there is not written again (R20).
@@ -13,21 +13,24 @@ mod held;
 pub mod options;
 mod process;
 mod replace;
+mod vault;
 
 use std::sync::Arc;
 
 use self::command::CommandTarget;
 use self::delivery::Fields;
-pub use self::delivery::{Delivery, VALUE_BYTES_MAX};
+pub use self::delivery::{Delivery, VALUE_BYTES_MAX, is_exactly};
 use self::file::FileTarget;
 use self::format::{AT_KEYS_MAX, FormatError};
 pub use self::held::Held;
 use self::options::{After, DestinationOptions, Format, Target};
 pub use self::process::{AFTER_TIMEOUT, COMMAND_TIMEOUT, OUTPUT_BYTES_MAX};
 pub use self::replace::{FILE_BYTES_MAX, LOCK_WAIT_MAX};
+use self::vault::VaultTarget;
+use crate::reference::{Local, Reference};
 use crate::rotation::fault::{Fault, FaultCode};
-use crate::rotation::job::DestinationTraits;
 use crate::token::{DestinationName, TokenId};
+use crate::vault::Vaults;
 
 /// What a destination may hold for a write to go ahead. What already equals the delivery is always fine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,14 +53,16 @@ pub struct Destination {
 enum Kind {
     File(Arc<FileTarget>),
     Command(Arc<CommandTarget>),
+    Vault(Arc<VaultTarget>),
 }
 
 impl Destination {
-    /// Takes the options; templates are tried with a sample, names and programs are checked.
+    /// Takes the options, and the Vaults that they may name; templates are tried with a sample, names and programs are
+    /// checked.
     ///
     /// # Errors
     /// A lasting fault that names what is wrong in the options.
-    pub fn new(options: DestinationOptions) -> Result<Self, Fault> {
+    pub fn new(options: DestinationOptions, vaults: &Vaults) -> Result<Self, Fault> {
         let what = format!("could not take the options of destination {}", options.name);
         let wrong = |error: FormatError| {
             let (FormatError::Content(because) | FormatError::Value(because)) = error;
@@ -76,6 +81,10 @@ impl Destination {
                 command::check_argv_of(&options)?;
                 Kind::Command(Arc::new(CommandTarget { options, fields }))
             }
+            Target::Vault(options) => {
+                let vault = vaults.get(&options.vault)?.clone();
+                Kind::Vault(Arc::new(VaultTarget { vault, options, fields }))
+            }
         };
         Ok(Self { name: options.name, target, after: options.after })
     }
@@ -85,30 +94,22 @@ impl Destination {
         &self.name
     }
 
-    /// Whether it can be read back: files always, commands with `read`.
+    /// Whether `reference` leads to the `api_token` that is delivered here, so that a login that is read from there
+    /// follows a rotation of its own token.
+    pub fn holds_login(&self, reference: &Reference, vaults: &Vaults) -> bool {
+        match (&self.target, reference) {
+            (Kind::File(file), Reference::Local(Local::File(path))) => file.options.path == *path,
+            (Kind::Vault(vault), Reference::Vault(field)) => vault.holds_login(field, vaults),
+            (Kind::File(_) | Kind::Command(_) | Kind::Vault(_), Reference::Local(_) | Reference::Vault(_)) => false,
+        }
+    }
+
+    /// Whether it can be read back.
     pub fn is_readable(&self) -> bool {
         match &self.target {
-            Kind::File(_) => true,
+            Kind::File(_) | Kind::Vault(_) => true,
             Kind::Command(command) => command.options.read.is_some(),
         }
-    }
-
-    /// Whether something must run after the content is in place.
-    pub fn has_after(&self) -> bool {
-        self.after.is_some()
-    }
-
-    /// Whether an unanswered write may still land later: a child process may outlive us, a local rename cannot.
-    fn may_be_late(&self) -> bool {
-        match &self.target {
-            Kind::File(_) => false,
-            Kind::Command(_) => true,
-        }
-    }
-
-    /// What the core must know of it.
-    pub fn traits(&self) -> DestinationTraits {
-        DestinationTraits { readable: self.is_readable(), late: self.may_be_late(), after: self.has_after() }
     }
 
     /// What it holds, as a consumer would read it. A missing file holds nothing.
@@ -120,6 +121,7 @@ impl Destination {
         match &self.target {
             Kind::File(file) => aside(file, FileTarget::read).await,
             Kind::Command(command) => command.read().await,
+            Kind::Vault(vault) => vault.read().await,
         }
     }
 
@@ -129,8 +131,8 @@ impl Destination {
     /// # Errors
     /// `destination_conflict` (passing) if it holds something else than expected or changes meanwhile,
     /// `destination_foreign` (lasting) if a file that a format owns holds no token of this job,
-    /// `destination_unwritable`, `destination_malformed`, `command_failed`, and `destination_unanswered` (unanswered)
-    /// for a command that was cut off.
+    /// `destination_unwritable`, `destination_malformed`, `command_failed`, what a Vault says (`vault_…`), and, unanswered,
+    /// `destination_unanswered` for a command that was cut off and `vault_unanswered` for a lost answer.
     pub async fn publish(&self, delivery: &Delivery, expected: &Expected) -> Result<(), Fault> {
         match &self.target {
             Kind::File(file) => {
@@ -138,6 +140,7 @@ impl Destination {
                 aside(file, move |file| file.publish(&delivery, &expected, &|| {})).await
             }
             Kind::Command(command) => command.publish(delivery, expected).await,
+            Kind::Vault(vault) => vault.publish(delivery, expected).await,
         }
     }
 
@@ -161,6 +164,7 @@ impl Destination {
         match &self.target {
             Kind::File(file) => aside(file, FileTarget::check_writable).await,
             Kind::Command(command) => command.check(),
+            Kind::Vault(vault) => vault.check_writable().await,
         }
     }
 
@@ -171,7 +175,7 @@ impl Destination {
     pub async fn tidy(&self) -> Result<(), Fault> {
         match &self.target {
             Kind::File(file) => aside(file, FileTarget::tidy).await,
-            Kind::Command(_) => Ok(()),
+            Kind::Command(_) | Kind::Vault(_) => Ok(()),
         }
     }
 }

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::token::DestinationName;
+use crate::reference::SecretPath;
+use crate::rotation::job::DestinationTraits;
+use crate::token::{DestinationName, VaultName};
+use crate::vault::options::KvVersion;
 
 /// Everything the config says about one destination, placeholders in paths already filled in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +21,21 @@ pub struct DestinationOptions {
     pub after: Option<After>,
 }
 
+impl DestinationOptions {
+    /// What the core must know of it: whether it can be read back, whether an unanswered write may still land later (a
+    /// child process may outlive us and a request may travel for long; a local rename cannot come late), and whether
+    /// something must run after the content is in place.
+    #[must_use]
+    pub fn traits(&self) -> DestinationTraits {
+        let (readable, late) = match &self.target {
+            Target::File(_) => (true, false),
+            Target::Command(command) => (command.read.is_some(), true),
+            Target::Vault(_) => (true, true),
+        };
+        DestinationTraits { readable, late, after: self.after.is_some() }
+    }
+}
+
 /// Where a secret is delivered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
@@ -25,6 +43,19 @@ pub enum Target {
     File(FileOptions),
     /// A program that takes the fields as JSON.
     Command(CommandOptions),
+    /// A path of a KV engine in a Vault.
+    Vault(VaultPath),
+}
+
+/// `type = "vault"`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VaultPath {
+    /// Which Vault of the config.
+    pub vault: VaultName,
+    /// `mount/path`.
+    pub path: SecretPath,
+    /// Which engine the config expects there.
+    pub kv: KvVersion,
 }
 
 /// `type = "file"`.

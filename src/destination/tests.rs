@@ -5,9 +5,11 @@ use std::path::Path;
 
 use super::options::{DestinationOptions, FileOptions, Format, Target};
 use super::{Delivery, Destination, Expected, Held};
+use crate::rotation::mark::RotationId;
 use crate::rotation::time::Timestamp;
 use crate::secret::Secret;
 use crate::token::{Expiry, TokenId};
+use crate::vault::Vaults;
 
 pub(super) const SECRET: &str = "714ffbfd-7f27-4a0b-8d43-5c2f4e0c6a11";
 pub(super) const FRESH: &str = "provisioner@pve!terraform-20261122T030000Z";
@@ -24,6 +26,8 @@ pub(super) fn delivery() -> Delivery {
         url: "https://pve.example:8006".into(),
         expires_at: Expiry::At(1_795_316_400),
         rotated_at: Timestamp::from_seconds(1_795_316_400),
+        job: "terraform".parse().unwrap(),
+        rotation: RotationId::new(uuid::Uuid::from_u128(7)),
     }
 }
 
@@ -36,12 +40,10 @@ pub(super) fn file_options(path: &Path, format: Format) -> FileOptions {
 }
 
 pub(super) fn destination(file: FileOptions) -> Destination {
-    Destination::new(DestinationOptions {
-        name: "file-1".parse().unwrap(),
-        target: Target::File(file),
-        fields: None,
-        after: None,
-    })
+    Destination::new(
+        DestinationOptions { name: "file-1".parse().unwrap(), target: Target::File(file), fields: None, after: None },
+        &Vaults::default(),
+    )
     .unwrap()
 }
 

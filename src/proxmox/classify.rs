@@ -9,46 +9,16 @@ use zeroize::Zeroizing;
 use super::advice;
 use super::call::{Call, Purpose};
 use super::wire::{self, Refusal};
-use crate::rotation::fault::{Fault, FaultCode, Severity};
+pub(super) use crate::rotation::fault::Cause;
+use crate::rotation::fault::FaultCode;
 use crate::token::TokenId;
 
-/// A fault without its first part: one cause can concern many callers, and each has its own words for what failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Cause {
-    pub code: FaultCode,
-    pub severity: Severity,
-    pub because: String,
-    pub next: String,
-}
-
-impl Cause {
-    pub(super) fn passing(code: FaultCode, because: impl Into<String>, next: impl Into<String>) -> Self {
-        Self { code, severity: Severity::Passing, because: because.into(), next: next.into() }
+/// The effect of a write is unknown; a look has none and may be repeated.
+pub(super) fn unknown(code: FaultCode, purpose: Purpose, because: impl Into<String>) -> Cause {
+    if purpose.is_look() {
+        return Cause::passing(code, because, "nothing was changed; it is tried again");
     }
-
-    pub(super) fn lasting(code: FaultCode, because: impl Into<String>, next: impl Into<String>) -> Self {
-        Self { code, severity: Severity::Lasting, because: because.into(), next: next.into() }
-    }
-
-    /// The effect of a write is unknown; a look has none and may be repeated.
-    pub(super) fn unknown(code: FaultCode, purpose: Purpose, because: impl Into<String>) -> Self {
-        let (severity, next) = if purpose.is_look() {
-            (Severity::Passing, "nothing was changed; it is tried again")
-        } else {
-            (Severity::Unanswered, "the request may have been carried out, or be later; the token is looked at first")
-        };
-        Self { code, severity, because: because.into(), next: next.into() }
-    }
-
-    /// The fault, with what failed.
-    pub(super) fn fault(&self, what: impl Into<String>) -> Fault {
-        let (because, next) = (self.because.as_str(), self.next.as_str());
-        match self.severity {
-            Severity::Passing => Fault::passing(self.code, what, because, next),
-            Severity::Unanswered => Fault::unanswered(self.code, what, because, next),
-            Severity::Lasting => Fault::lasting(self.code, what, because, next),
-        }
-    }
+    Cause::unanswered(code, because, "the request may have been carried out, or be later; the token is looked at first")
 }
 
 /// A complete answer. The body may hold a secret: it is wiped on drop, and there is no `Debug`.
@@ -87,7 +57,7 @@ pub(super) fn garbage(purpose: Purpose, because: impl Into<String>) -> Cause {
         let next = "check that `urls` names the API itself (port 8006) and no portal or proxy page";
         return Cause::lasting(FaultCode::ProxmoxGarbage, because, next);
     }
-    Cause::unknown(FaultCode::ProxmoxGarbage, purpose, because)
+    unknown(FaultCode::ProxmoxGarbage, purpose, because)
 }
 
 fn unauthorized(rotator: Option<&TokenId>) -> Cause {
@@ -150,8 +120,8 @@ fn by_status(call: &Call, status: u16, text: &str) -> Cause {
             Cause::lasting(FaultCode::ProxmoxError, text, next)
         }
         429 => Cause::passing(FaultCode::ProxmoxError, text, "it is tried again"),
-        408 | 502.. => Cause::unknown(FaultCode::ProxmoxUnanswered, call.purpose, text),
-        500 => Cause::unknown(FaultCode::ProxmoxError, call.purpose, text),
+        408 | 502.. => unknown(FaultCode::ProxmoxUnanswered, call.purpose, text),
+        500 => unknown(FaultCode::ProxmoxError, call.purpose, text),
         _ => Cause::lasting(FaultCode::ProxmoxRefused, text, next),
     }
 }
@@ -219,12 +189,12 @@ fn without_words(call: &Call, status: u16, body: &[u8]) -> Cause {
         403 => forbidden(call, None, status, "403, Permission check failed")
             .unwrap_or_else(|| Cause::lasting(FaultCode::ProxmoxForbidden, "403", "check the rights of our login")),
         429 => Cause::passing(FaultCode::ProxmoxError, "429, too many requests", "it is tried again"),
-        595 => Cause::unknown(FaultCode::ProxmoxUnanswered, purpose, "595, pveproxy cannot reach pvedaemon"),
-        596 => Cause::unknown(FaultCode::ProxmoxUnanswered, purpose, "596, pvedaemon did not answer pveproxy in time"),
+        595 => unknown(FaultCode::ProxmoxUnanswered, purpose, "595, pveproxy cannot reach pvedaemon"),
+        596 => unknown(FaultCode::ProxmoxUnanswered, purpose, "596, pvedaemon did not answer pveproxy in time"),
         501 | 506 => by_status(call, status, &format!("{status}, {}", excerpt(body))),
         408 | 500.. => {
             let because = format!("{status}, {}", excerpt(body));
-            Cause::unknown(FaultCode::ProxmoxUnanswered, purpose, because)
+            unknown(FaultCode::ProxmoxUnanswered, purpose, because)
         }
         _ => {
             let because = format!("{status}, {}", excerpt(body));

@@ -14,7 +14,7 @@ use url::Url;
 
 use super::advice;
 use super::call::{Call, Method, Purpose};
-use super::classify::{Cause, Reply, garbage};
+use super::classify::{Cause, Reply, garbage, unknown};
 use super::options::RemoteOptions;
 use crate::https::{self, BodyError, Kept, tls, told};
 use crate::rotation::fault::FaultCode;
@@ -115,7 +115,7 @@ impl Https {
                 Err(Miss::Unreached(why)) => unreached.push(format!("{}: {why}", url.authority())),
                 Err(Miss::Cut(why)) => {
                     let because = format!("{}: the connection broke before an answer came ({why})", url.authority());
-                    return Err(Cause::unknown(FaultCode::ProxmoxUnanswered, call.purpose, because));
+                    return Err(unknown(FaultCode::ProxmoxUnanswered, call.purpose, because));
                 }
                 Err(Miss::Final(cause)) => return Err(cause),
             }
@@ -158,7 +158,7 @@ impl Https {
         let limit = if call.purpose.is_look() { self.limits.look } else { self.limits.write };
         let result = timeout(limit, self.converse(way, url, call, login)).await.unwrap_or_else(|_| {
             let because = format!("{}: no complete answer within {} s", url.authority(), limit.as_secs_f32());
-            Err(Miss::Final(Cause::unknown(FaultCode::ProxmoxUnanswered, call.purpose, because)))
+            Err(Miss::Final(unknown(FaultCode::ProxmoxUnanswered, call.purpose, because)))
         });
         let status = result.as_ref().map_or(0, |reply| reply.status);
         let ms = began.elapsed().as_millis();
@@ -186,7 +186,7 @@ impl Https {
         let body = https::whole(response, self.limits.reply_bytes).await.map_err(|error| {
             let because = format!("{}: {error}", url.authority());
             Miss::Final(match error {
-                BodyError::Cut(_) => Cause::unknown(FaultCode::ProxmoxUnanswered, purpose, because),
+                BodyError::Cut(_) => unknown(FaultCode::ProxmoxUnanswered, purpose, because),
                 BodyError::TooLong(_) => garbage(purpose, because),
             })
         })?;

@@ -17,6 +17,7 @@ use crate::reference::Reference;
 use crate::rotation::fault::FaultCode;
 use crate::secret::Secret;
 use crate::token::TokenId;
+use crate::vault::Vaults;
 
 /// A token and its secret, as a request carries them.
 #[derive(Debug, PartialEq, Eq)]
@@ -69,6 +70,7 @@ struct Known {
 /// The login of one remote.
 pub(super) struct Login {
     reference: Reference,
+    vaults: Vaults,
     penalty: Duration,
     known: Mutex<Known>,
     /// One request at a time, while it is not known whether the login works.
@@ -82,9 +84,15 @@ pub(super) struct Pass<'a> {
 }
 
 impl Login {
-    pub(super) fn new(login: &Where, penalty: Duration) -> Self {
+    pub(super) fn new(login: &Where, vaults: &Vaults, penalty: Duration) -> Self {
         let Where::ApiToken(reference) = login;
-        Self { reference: reference.clone(), penalty, known: Mutex::default(), gate: Semaphore::new(1) }
+        Self {
+            reference: reference.clone(),
+            vaults: vaults.clone(),
+            penalty,
+            known: Mutex::default(),
+            gate: Semaphore::new(1),
+        }
     }
 
     /// The credential to use now, or the refusal of the same one a short while ago.
@@ -159,10 +167,7 @@ impl Login {
     }
 
     async fn read(&self) -> Result<Credential, Cause> {
-        let text = self.reference.read().await.map_err(|error| {
-            let because = format!("could not read {}: {}", error.reference, error.because);
-            Cause::lasting(FaultCode::CredentialUnreadable, because, error.next)
-        })?;
+        let text = self.vaults.follow(&self.reference).await?;
         Credential::parse(&text, &self.reference)
     }
 
@@ -174,11 +179,11 @@ impl Login {
 #[cfg(test)]
 mod tests {
     use super::{Credential, encoded};
-    use crate::reference::Reference;
+    use crate::reference::{Local, Reference};
     use crate::secret::Secret;
 
     fn parse(text: &str) -> Result<Credential, String> {
-        let reference = Reference::Environment("LAB".into());
+        let reference = Reference::Local(Local::Environment("LAB".into()));
         Credential::parse(&Secret::new(text.into()), &reference).map_err(|cause| format!("{cause:?}"))
     }
 

@@ -34,6 +34,7 @@ use zeroize::Zeroizing;
 use crate::rotation::fault::{Fault, FaultCode};
 use crate::secret::Secret;
 use crate::token::{Expiry, Grant, Owner, TokenId, TokenName};
+use crate::vault::Vaults;
 use call::{Call, Purpose};
 use classify::{Cause, content, garbage};
 use look::Look;
@@ -81,17 +82,17 @@ struct Shared {
 
 impl Remote {
     /// Reads the CA file and starts the remote's writer; nothing is sent yet. Must be called in a tokio runtime.
-    pub fn new(options: RemoteOptions) -> Result<Self, Fault> {
-        Self::with_limits(options, &Limits::default())
+    pub fn new(options: RemoteOptions, vaults: &Vaults) -> Result<Self, Fault> {
+        Self::with_limits(options, vaults, &Limits::default())
     }
 
     /// The same with other limits.
-    pub fn with_limits(options: RemoteOptions, limits: &Limits) -> Result<Self, Fault> {
+    pub fn with_limits(options: RemoteOptions, vaults: &Vaults, limits: &Limits) -> Result<Self, Fault> {
         let what = || format!("could not set up the remote {}", options.name);
         if tokio::runtime::Handle::try_current().is_err() {
             return Err(Fault::lasting(FaultCode::Internal, what(), "there is no runtime", "report it as a bug"));
         }
-        let session = Arc::new(Session::new(&options, limits).map_err(|cause| cause.fault(what()))?);
+        let session = Arc::new(Session::new(&options, vaults, limits).map_err(|cause| cause.fault(what()))?);
         let mut tasks = JoinSet::new();
         let writer = Writer::new(&mut tasks, Arc::clone(&session));
         let asking = Arc::clone(&session);

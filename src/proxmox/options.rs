@@ -5,7 +5,7 @@ use std::path::Path;
 use url::Url;
 
 use crate::https::Trust;
-use crate::reference::Reference;
+use crate::reference::{Local, Reference, VaultField};
 use crate::token::{RemoteName, TokenId};
 
 /// Everything the config says about one remote.
@@ -49,8 +49,19 @@ impl Login {
     #[must_use]
     pub fn file(&self) -> Option<&Path> {
         match self {
-            Self::ApiToken(Reference::File(path)) => Some(path),
-            Self::ApiToken(Reference::Credential(_) | Reference::Environment(_)) => None,
+            Self::ApiToken(Reference::Local(Local::File(path))) => Some(path),
+            Self::ApiToken(Reference::Local(Local::Credential(_) | Local::Environment(_)) | Reference::Vault(_)) => {
+                None
+            }
+        }
+    }
+
+    /// The field of a Vault that it is read from, which a job can deliver to.
+    #[must_use]
+    pub fn vault_field(&self) -> Option<&VaultField> {
+        match self {
+            Self::ApiToken(Reference::Vault(field)) => Some(field),
+            Self::ApiToken(Reference::Local(_)) => None,
         }
     }
 }

@@ -21,7 +21,8 @@ use url::Url;
 use super::options::{Allow, Login, Product, RemoteOptions};
 use super::{Limits, Remote};
 use crate::https::{Fingerprint, Trust};
-use crate::reference::Reference;
+use crate::reference::{Local, Reference};
+use crate::vault::Vaults;
 
 pub(super) const SECRET: &str = "714ffbfd-7f27-4ba5-bb92-7ac59f7f7e50";
 pub(super) const OTHER_SECRET: &str = "00000000-7f27-4ba5-bb92-7ac59f7f7e50";
@@ -221,7 +222,7 @@ impl Server {
             product: Product::Pve,
             urls: vec![self.url()],
             trust: Trust::CaFile(self.ca_file()),
-            login: Login::ApiToken(Reference::File(self.folder.path().join("login"))),
+            login: Login::ApiToken(Reference::Local(Local::File(self.folder.path().join("login")))),
             consumer_url: self.url().to_string(),
             allow: Allow { patterns: Vec::new(), root: false },
             max_parallel: 8,
@@ -229,14 +230,14 @@ impl Server {
     }
 
     pub(super) fn remote(&self) -> Remote {
-        Remote::new(self.options()).expect("a remote")
+        Remote::new(self.options(), &Vaults::default()).expect("a remote")
     }
 
     /// A remote whose requests end within a moment.
     pub(super) fn hasty(&self) -> Remote {
         let moment = Duration::from_millis(700);
         let limits = Limits { look: moment, write: moment, ..Limits::default() };
-        Remote::with_limits(self.options(), &limits).expect("a remote")
+        Remote::with_limits(self.options(), &Vaults::default(), &limits).expect("a remote")
     }
 }
 

@@ -14,6 +14,7 @@ use super::wire::Version;
 use crate::rotation::fault::{FaultCode, Severity};
 use crate::secret::Secret;
 use crate::token::TokenId;
+use crate::vault::Vaults;
 
 /// Whether a remote takes a token's secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,9 +32,9 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(options: &RemoteOptions, limits: &Limits) -> Result<Self, Cause> {
+    pub(super) fn new(options: &RemoteOptions, vaults: &Vaults, limits: &Limits) -> Result<Self, Cause> {
         let https = Https::new(options, limits)?;
-        Ok(Self { https, login: Login::new(&options.login, limits.login_penalty) })
+        Ok(Self { https, login: Login::new(&options.login, vaults, limits.login_penalty) })
     }
 
     /// The id that we log in as, once it is known.
@@ -94,7 +95,7 @@ impl Session {
         if judged.as_ref().err().is_none_or(|cause| cause.code != FaultCode::ProxmoxUnauthorized) {
             self.login.accepted(credential);
         }
-        judged.map_err(|cause| without(cause, &credential.secret))
+        judged.map_err(|cause| cause.without(&credential.secret))
     }
 
     /// Whether `secret` logs in as `id`. Needs no privilege (PVE contract section 2).
@@ -105,20 +106,12 @@ impl Session {
         if reply.status == 401 {
             return Ok(LogIn::Refused);
         }
-        let body = judge(&call, Some(id), reply).map_err(|cause| without(cause, secret))?;
+        let body = judge(&call, Some(id), reply).map_err(|cause| cause.without(secret))?;
         // A portal's page is a 200 as well.
         let Version { version } = content(call.purpose, &body)?;
         tracing::debug!(%id, version, "logged in");
         Ok(LogIn::Accepted)
     }
-}
-
-/// A hostile server may repeat our own header in its error.
-fn without(mut cause: Cause, secret: &Secret) -> Cause {
-    if cause.because.contains(secret.expose()) {
-        cause.because = cause.because.replace(secret.expose(), "(a secret)");
-    }
-    cause
 }
 
 /// The task that should have answered is gone: the process is stopping.

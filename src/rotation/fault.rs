@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::secret::Secret;
+
 /// What a fault says about the effect and about trying again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -116,6 +118,26 @@ fault_codes! {
     DestinationUnanswered = "destination_unanswered",
     /// What the destination holds does not log in.
     DestinationStale = "destination_stale",
+    /// A Vault could not be reached.
+    VaultUnreachable = "vault_unreachable",
+    /// A Vault's certificate is not the one we expect.
+    VaultTls = "vault_tls",
+    /// A Vault is sealed.
+    VaultSealed = "vault_sealed",
+    /// A Vault refused our own login.
+    VaultUnauthorized = "vault_unauthorized",
+    /// The policy of our login to a Vault lacks a capability.
+    VaultForbidden = "vault_forbidden",
+    /// A Vault says that the request itself is wrong: no such mount, another KV version.
+    VaultRefused = "vault_refused",
+    /// No answer from a Vault: a write may have been carried out.
+    VaultUnanswered = "vault_unanswered",
+    /// A Vault answered with something that is not its API.
+    VaultGarbage = "vault_garbage",
+    /// Any other error that a Vault reports: overloaded, standby, internal.
+    VaultError = "vault_error",
+    /// The token that logs in to a Vault ends soon and cannot be renewed.
+    VaultTokenEnding = "vault_token_ending",
     /// The `after` action failed.
     AfterFailed = "after_failed",
     /// A secret reference of the daemon's own cannot be read.
@@ -135,7 +157,7 @@ impl fmt::Display for FaultCode {
 }
 
 /// Longest text of one part of a fault, in bytes; the servers' own words are cut to it.
-pub const FAULT_TEXT_BYTES_MAX: usize = 600;
+pub const FAULT_TEXT_BYTES_MAX: usize = 1200;
 
 /// One failed step, told in three parts: what failed, why, and what to do now.
 ///
@@ -197,6 +219,51 @@ impl Fault {
     fn new(code: FaultCode, severity: Severity, texts: [String; 3]) -> Self {
         let [what, because, next] = texts.map(|text| printable(&text));
         Self { code, severity, what, because, next }
+    }
+}
+
+/// A fault without its first part: one cause can concern many callers, and each has its own words for what failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cause {
+    /// The fault's stable name.
+    pub code: FaultCode,
+    /// What it says about the effect.
+    pub severity: Severity,
+    /// Why.
+    pub because: String,
+    /// What to do now.
+    pub next: String,
+}
+
+impl Cause {
+    /// As [`Fault::passing`].
+    pub fn passing(code: FaultCode, because: impl Into<String>, next: impl Into<String>) -> Self {
+        Self { code, severity: Severity::Passing, because: because.into(), next: next.into() }
+    }
+
+    /// As [`Fault::unanswered`].
+    pub fn unanswered(code: FaultCode, because: impl Into<String>, next: impl Into<String>) -> Self {
+        Self { code, severity: Severity::Unanswered, because: because.into(), next: next.into() }
+    }
+
+    /// As [`Fault::lasting`].
+    pub fn lasting(code: FaultCode, because: impl Into<String>, next: impl Into<String>) -> Self {
+        Self { code, severity: Severity::Lasting, because: because.into(), next: next.into() }
+    }
+
+    /// A server may repeat in its error what it was sent: `secret` is struck out.
+    #[must_use]
+    pub fn without(mut self, secret: &Secret) -> Self {
+        if self.because.contains(secret.expose()) {
+            self.because = self.because.replace(secret.expose(), "(a secret)");
+        }
+        self
+    }
+
+    /// The fault, with what failed.
+    #[must_use]
+    pub fn fault(&self, what: impl Into<String>) -> Fault {
+        Fault::new(self.code, self.severity, [what.into(), self.because.clone(), self.next.clone()])
     }
 }
 

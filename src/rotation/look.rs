@@ -12,15 +12,27 @@ pub enum Scope {
     Tokens,
     /// The owner's tokens, and every readable destination with a login by what it holds.
     Survey,
-    /// The same, and the rights of these names, and whether every destination can be written.
+    /// The owner's tokens, the rights of one of them, and whether destinations can be written.
     Plan {
         /// Names whose ACL entries are wanted.
         rights_of: Option<TokenName>,
-        /// Whether every destination must be tried for writability (strategy `in-place`).
-        writability: bool,
+        /// Which destinations are tried.
+        trial: Trial,
     },
     /// One destination, without a login.
     Destination(DestinationName),
+}
+
+/// Which destinations are tried for writability before a token is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trial {
+    /// All. One that cannot be written now is reason enough to wait with the token, too.
+    All,
+    /// Those that hold nothing, as long as the current token works: when access is at stake, those that can be helped
+    /// must not wait for one that cannot.
+    Empty,
+    /// None.
+    None,
 }
 
 /// What was seen.

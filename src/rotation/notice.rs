@@ -31,6 +31,11 @@ pub enum Notice<'a> {
         /// What.
         fault: &'a Fault,
     },
+    /// Nothing has failed yet, and will if nobody acts.
+    Warning {
+        /// What.
+        fault: &'a Fault,
+    },
 }
 
 /// Hears of everything.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::fault::{Fault, FaultCode};
 use super::job::{DestinationTraits, Drift, Job, Retire, Strategy};
 use super::ledger::{Ledger, State};
-use super::look::{Look, Scope, Seen};
+use super::look::{Look, Scope, Seen, Trial};
 use super::mark::{Mark, RotationId, strip};
 use super::name;
 use super::time::{Span, Timestamp};
@@ -126,12 +126,12 @@ struct Rights {
 impl Ledger {
     /// What must be seen before a rotation of `job` can be planned.
     #[must_use]
-    pub fn planning_scope(&self, job: &Job) -> Scope {
+    pub fn planning_scope(&self, job: &Job, reason: Reason, rehearse: bool) -> Scope {
         let rights_of = match job.permissions {
             Some(_) => None,
             None => Some(self.current().unwrap_or(&self.key.token.name).clone()),
         };
-        Scope::Plan { rights_of, writability: job.strategy == Strategy::InPlace }
+        Scope::Plan { rights_of, trial: trial(job, reason, rehearse) }
     }
 
     /// The plan of a rotation of `job`, or why there can be none. Nothing has happened yet.
@@ -224,7 +224,8 @@ impl Ledger {
             FaultCode::SelfRotation,
             format!("did not rotate {}", self.key),
             because,
-            "use strategy `replace` and a `file:` reference that is a destination of this job, or another login",
+            "use strategy `replace`, and let the login be a `file:` or `vault:` reference that a destination of this job \
+             writes (`{{ api_token }}`); or another login",
         ))
     }
 
@@ -289,6 +290,17 @@ impl Ledger {
             "the token is gone and nothing tells which rights it had",
             format!("list `permissions` in [job.{}]", job.name),
         )
+    }
+}
+
+/// Which destinations must be writable before a token is made for this reason.
+fn trial(job: &Job, reason: Reason, rehearse: bool) -> Trial {
+    match reason {
+        _ if rehearse => Trial::None,
+        // There is no way back afterwards (PROTOCOL R18).
+        _ if job.strategy == Strategy::InPlace => Trial::All,
+        Reason::Repair | Reason::Expiry => Trial::Empty,
+        Reason::Asked | Reason::First | Reason::Age | Reason::Schedule => Trial::All,
     }
 }
 

@@ -11,6 +11,7 @@ use crate::proxmox::options::RemoteOptions;
 use crate::proxmox::script::{Act, Asked, OTHER_SECRET, SECRET, Server};
 use crate::proxmox::{Limits, Remote};
 use crate::rotation::fault::{FaultCode, Severity};
+use crate::vault::Vaults;
 
 /// Accepts `secret` alone, and counts refusals.
 fn guard(secret: &'static str, refused: &Arc<AtomicUsize>) -> impl Fn(&Asked) -> Act + Send + Sync + use<> {
@@ -41,7 +42,7 @@ async fn a_login_that_changed_is_read_again_and_the_request_repeated() {
     let urls = vec![moved.url()];
     let trust = Trust::Fingerprints(vec![moved.fingerprint()]);
     let options = RemoteOptions { urls, trust, ..server.options() };
-    let remote = Remote::new(options).expect("a remote");
+    let remote = Remote::new(options, &Vaults::default()).expect("a remote");
     remote.delete(&id("deploy")).await.expect_err("refused");
     assert_eq!(refused.load(Ordering::SeqCst), before + 1);
     server.set_login(OTHER_SECRET);
@@ -82,7 +83,7 @@ async fn a_refused_login_is_tried_once_more_when_its_rest_is_over() {
     let refused = Arc::default();
     let server = Server::start(guard(OTHER_SECRET, &refused)).await;
     let limits = Limits { login_penalty: std::time::Duration::ZERO, ..Limits::default() };
-    let remote = Remote::with_limits(server.options(), &limits).expect("a remote");
+    let remote = Remote::with_limits(server.options(), &Vaults::default(), &limits).expect("a remote");
     for expected in 1..=3 {
         remote.permissions(&id("deploy")).await.expect_err("refused");
         assert_eq!(refused.load(Ordering::SeqCst), expected);

@@ -6,9 +6,10 @@ use crate::proxmox::options::RemoteOptions;
 use crate::proxmox::script::{Act, Kind, Server};
 use crate::proxmox::{LogIn, Remote};
 use crate::rotation::fault::{FaultCode, Severity};
+use crate::vault::Vaults;
 
 async fn tls_fault(server: &Server, trust: Trust) -> Result<LogIn, String> {
-    let remote = Remote::new(RemoteOptions { trust, ..server.options() }).expect("a remote");
+    let remote = Remote::new(RemoteOptions { trust, ..server.options() }, &Vaults::default()).expect("a remote");
     log_in(&remote).await.map_err(|fault| {
         assert_eq!(kind(&fault), (FaultCode::ProxmoxTls, Severity::Lasting), "{fault}");
         fault.to_string()
@@ -56,7 +57,7 @@ async fn a_ca_file_that_cannot_serve_is_told_at_once() {
             std::fs::write(&path, content).expect("written");
         }
         let options = RemoteOptions { trust: Trust::CaFile(path.clone()), ..server.options() };
-        let fault = Remote::new(options).map(|_| ()).expect_err("not a CA file");
+        let fault = Remote::new(options, &Vaults::default()).map(|_| ()).expect_err("not a CA file");
         assert!(fault.because.contains("odd.pem") && fault.next.contains("pve-root-ca.pem"), "{fault}");
     }
 }

@@ -9,12 +9,13 @@ use crate::proxmox::options::RemoteOptions;
 use crate::proxmox::script::{Act, Asked, SECRET, Server};
 use crate::proxmox::{Deleted, Limits, NewToken, Remote};
 use crate::rotation::fault::{FaultCode, Severity};
+use crate::vault::Vaults;
 
 #[tokio::test]
 async fn the_next_node_is_tried_when_one_cannot_be_reached() {
     let server = Server::start(|_| Act::data("null")).await;
     let urls = vec![nowhere().await, server.url()];
-    let remote = Remote::new(RemoteOptions { urls, ..server.options() }).expect("a remote");
+    let remote = Remote::new(RemoteOptions { urls, ..server.options() }, &Vaults::default()).expect("a remote");
     assert_eq!(remote.delete(&id("deploy")).await, Ok(Deleted::Done));
     assert_eq!(remote.shared.session.nodes(), [1, 0], "the one that answered is tried first from now on");
 }
@@ -24,7 +25,7 @@ async fn no_node_at_all_is_passing_and_names_them() {
     let server = Server::start(|_| Act::data("null")).await;
     let urls = vec![nowhere().await, nowhere().await];
     let names: Vec<_> = urls.iter().map(|url| url.authority().to_owned()).collect();
-    let remote = Remote::new(RemoteOptions { urls, ..server.options() }).expect("a remote");
+    let remote = Remote::new(RemoteOptions { urls, ..server.options() }, &Vaults::default()).expect("a remote");
     let fault = remote.create(&id("deploy"), &new()).await.expect_err("nobody there");
     assert_eq!(kind(&fault), (FaultCode::ProxmoxUnreachable, Severity::Passing));
     assert!(names.iter().all(|name| fault.because.contains(name)), "{fault}");
@@ -36,7 +37,8 @@ async fn a_node_that_answers_is_not_passed_over() {
         let (first, second) = (Server::acts([act]).await, Server::start(|_| Act::data("null")).await);
         let trust = Trust::Fingerprints(vec![first.fingerprint(), second.fingerprint()]);
         let urls = vec![first.url(), second.url()];
-        let remote = Remote::new(RemoteOptions { urls, trust, ..first.options() }).expect("a remote");
+        let remote =
+            Remote::new(RemoteOptions { urls, trust, ..first.options() }, &Vaults::default()).expect("a remote");
         let fault = remote.delete(&id("deploy")).await.expect_err("not answered");
         assert_eq!(fault.severity, Severity::Unanswered, "{fault}");
         assert!(second.asked().is_empty());
@@ -156,6 +158,6 @@ async fn a_node_that_is_silent_before_tls_is_passed_over() {
     let server = Server::start(|_| Act::data("null")).await;
     let options = RemoteOptions { urls: vec![silent, server.url()], ..server.options() };
     let limits = Limits { connect: Duration::from_secs(1), ..Limits::default() };
-    let remote = Remote::with_limits(options, &limits).expect("a remote");
+    let remote = Remote::with_limits(options, &Vaults::default(), &limits).expect("a remote");
     assert_eq!(remote.delete(&id("deploy")).await, Ok(Deleted::Done));
 }

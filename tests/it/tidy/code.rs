@@ -3,10 +3,11 @@
 use super::{File, enforce, none, repository};
 
 /// Modules from the lowest rank to the highest. One may name those of lower ranks only; strangers share a rank.
-const RANKS: [&[&str]; 6] = [
+const RANKS: [&[&str]; 7] = [
     &["secret", "token"],
     &["reference", "https"],
     &["rotation"],
+    &["vault"],
     &["proxmox", "destination", "journal", "protocol"],
     &["config"],
     &["daemon", "cli"],

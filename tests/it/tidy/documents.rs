@@ -99,7 +99,8 @@ fn documents_name_files_that_exist() {
     enforce(dead_paths, &bad);
 }
 
-/// The configs in a document: blocks of TOML, and here-documents written to a `.toml` in a shell block.
+/// The configs in a document: blocks of TOML, and here-documents written to a `.toml` in a shell block. One that is
+/// appended (`cat >>`) follows the one before it.
 fn examples(file: &File) -> Vec<(usize, String)> {
     let mut found = Vec::new();
     let mut fence: Option<&str> = None;
@@ -121,7 +122,11 @@ fn examples(file: &File) -> Vec<(usize, String)> {
             }
             (None, Some("toml"), _) => open = Some((number, "```", String::new())),
             (None, Some(language), _) => fence = if fence.is_none() { Some(language) } else { None },
-            (None, None, Some(end)) if fence.is_some() => open = Some((number, end, String::new())),
+            (None, None, Some(end)) if fence.is_some() => {
+                let before =
+                    found.last().filter(|_| line.contains(">>")).map(|(_, text): &(usize, String)| text.clone());
+                open = Some((number, end, before.unwrap_or_default()));
+            }
             (None, None, _) => {}
         }
     }
@@ -132,7 +137,12 @@ fn examples(file: &File) -> Vec<(usize, String)> {
 fn problems(text: &str) -> Option<String> {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("rotated.toml");
-    let text = text.replace("$PWD", "/srv/rotated");
+    let mut text = text.replace("$PWD", "/srv/rotated").replace("$HOME", "/srv");
+    // What a command would print.
+    while let Some((before, (_, after))) = text.split_once("$(").and_then(|(b, rest)| Some((b, rest.split_once(')')?)))
+    {
+        text = format!("{before}printed{after}");
+    }
     let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).expect("a file");
     std::io::Write::write_all(&mut file, text.as_bytes()).expect("to write it");
     config::load(&path).err().map(|problems| problems.render(config::Colour::Never))
@@ -155,6 +165,7 @@ fn every_example_config_is_one() {
         ("README.md", "text\n```toml\n[daemon]\nnonsense = 1\n```\n"),
         ("docs/a.md", "```sh\ncat > a.toml <<END\n[daemon]\nnonsense = 1\nEND\n```\n"),
         ("docs/a.md", "```sh\nls\n```\n```toml\n[daemon\n```\n"),
+        ("docs/a.md", "```sh\ncat > a.toml <<END\n[daemon]\nEND\ncat >> a.toml <<END\nnonsense = \"$(x)\"\nEND\n```\n"),
     ];
     enforce(bad_configs, &bad);
 }

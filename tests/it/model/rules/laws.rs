@@ -156,7 +156,12 @@ fn ask(ledger: &Ledger, now: Timestamp, job: &Job) {
             assert!(until > now, "it waits for {until}, and it is {now}: {ledger:?}");
         }
     }
-    let _ = (ledger.due(job, now), ledger.next_due(job), ledger.planning_scope(job), ledger.is_busy());
+    let _ = (
+        ledger.due(job, now),
+        ledger.next_due(job),
+        ledger.planning_scope(job, Reason::Asked, false),
+        ledger.is_busy(),
+    );
 }
 
 fn some_job(strategy: Strategy) -> Job {

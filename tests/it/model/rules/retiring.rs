@@ -345,6 +345,21 @@ fn r18_in_place_every_destination_is_tried_before_anything_happens() {
     assert!(play.steps("").is_empty());
 }
 
+/// When access is at stake those that can be helped do not wait for one that cannot.
+#[test]
+fn destinations_are_tried_before_a_token_is_made_unless_access_is_at_stake() {
+    for (reason, refused) in [(Reason::Asked, true), (Reason::Schedule, true), (Reason::Age, true)]
+        .into_iter()
+        .chain([(Reason::Repair, false), (Reason::Expiry, false)])
+    {
+        let mut play = play_with(Strategy::Replace, &[Kind::File]);
+        play.site().set_unwritable();
+        play.survey().expect("a survey");
+        let began = play.begin(reason).map_err(|fault| fault.code);
+        assert_eq!(began.is_err(), refused, "{reason:?}: {began:?}");
+    }
+}
+
 #[test]
 fn r18_in_place_there_is_no_way_back_once_regenerate_has_begun() {
     for step in ["regenerate", "verify", "publish d0"] {

@@ -1,7 +1,7 @@
 //! What a test turns and reads: mishaps aimed at a step, the acts of humans, and what is there.
 
 use rotated::rotation::fault::{Fault, FaultCode};
-use rotated::rotation::look::{Login, Scope};
+use rotated::rotation::look::{Login, Scope, Trial};
 use rotated::rotation::time::Span;
 use rotated::token::{Expiry, Grant};
 
@@ -127,7 +127,7 @@ impl Site {
 
     pub(super) fn check_writable(&self, scope: &Scope) -> Result<(), Fault> {
         match scope {
-            Scope::Plan { writability: true, .. } if self.unwritable => {
+            Scope::Plan { trial: Trial::All, .. } if self.unwritable => {
                 Err(Fault::lasting(FaultCode::DestinationUnwritable, "it did not work", "read-only", "remount it"))
             }
             Scope::Plan { .. } | Scope::Tokens | Scope::Survey | Scope::Destination(_) => Ok(()),

@@ -1,7 +1,4 @@
-//! Where a secret of the daemon's own lies: a reference in the config, never the secret itself.
-//!
-//! No error here ever shows what a reference leads to, nor a text that was given in the place of a reference: it may
-//! be the secret itself.
+//! References that are read on this host: files, systemd credentials, variables.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -15,6 +12,7 @@ use std::sync::Mutex;
 
 use zeroize::Zeroizing;
 
+use super::{NotAReference, Unreadable};
 use crate::secret::Secret;
 
 /// Longest content of a reference, in bytes; a login or a password is far shorter.
@@ -23,9 +21,9 @@ pub const REFERENCE_BYTES_MAX: usize = 64 * 1024;
 /// The variable in which systemd names the folder of a service's credentials (systemd.exec(5)).
 const CREDENTIALS_FOLDER: &str = "CREDENTIALS_DIRECTORY";
 
-/// A reference to a secret, as the config writes it: `file:/path`, `credential:NAME`, `env:NAME`.
+/// A reference that this host itself can follow.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reference {
+pub enum Local {
     /// `file:/absolute/path`; one trailing newline is cut.
     File(PathBuf),
     /// `credential:NAME`: a file of that name below `$CREDENTIALS_DIRECTORY` (systemd.exec(5)).
@@ -34,39 +32,7 @@ pub enum Reference {
     Environment(String),
 }
 
-/// Why a text in the config is not a reference.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum NotAReference {
-    /// No known scheme: probably the secret itself, so the text is not shown.
-    #[error("a secret is always a reference: file:/path, credential:NAME, env:NAME")]
-    Literal,
-    /// `vault:…`.
-    #[error("vault: references are not supported yet; use file:/path, credential:NAME or env:NAME")]
-    Vault,
-    /// `file:` without an absolute path.
-    #[error("file: needs an absolute path, such as file:/etc/rotated/login")]
-    RelativePath,
-    /// `credential:` with something that is not a file's name.
-    #[error("credential: needs the plain name of a systemd credential, such as credential:lab")]
-    CredentialName,
-    /// `env:` with something that is not a variable's name.
-    #[error("env: needs the name of an environment variable, such as env:LAB_LOGIN")]
-    VariableName,
-}
-
-/// Why the secret behind a reference could not be had.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("could not read {reference}: {because}; {next}")]
-pub struct Unreadable {
-    /// The reference, as the config writes it.
-    pub reference: String,
-    /// Why.
-    pub because: String,
-    /// What to do now.
-    pub next: String,
-}
-
-impl FromStr for Reference {
+impl FromStr for Local {
     type Err = NotAReference;
 
     fn from_str(text: &str) -> Result<Self, NotAReference> {
@@ -77,7 +43,7 @@ impl FromStr for Reference {
             Some(("credential", _)) => Err(NotAReference::CredentialName),
             Some(("env", name)) if is_variable_name(name) => Ok(Self::Environment(name.to_owned())),
             Some(("env", _)) => Err(NotAReference::VariableName),
-            Some(("vault", _)) => Err(NotAReference::Vault),
+            Some(("vault", _)) => Err(NotAReference::VaultHere),
             Some(_) | None => Err(NotAReference::Literal),
         }
     }
@@ -94,7 +60,7 @@ fn is_variable_name(name: &str) -> bool {
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
-impl fmt::Display for Reference {
+impl fmt::Display for Local {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => write!(f, "file:{}", path.display()),
@@ -104,7 +70,7 @@ impl fmt::Display for Reference {
     }
 }
 
-impl Reference {
+impl Local {
     /// Reads the secret, one trailing newline cut; at most [`REFERENCE_BYTES_MAX`].
     ///
     /// Files are read on the blocking pool; a pipe or device is refused, because reading it might never end. A file
@@ -113,15 +79,31 @@ impl Reference {
     pub async fn read(&self) -> Result<Secret, Unreadable> {
         match self {
             Self::File(path) => self.read_file(path.clone()).await,
-            Self::Credential(name) => {
-                let Some(folder) = std::env::var_os(CREDENTIALS_FOLDER) else {
-                    let next = "start the daemon by systemd with LoadCredential= for it, or use a file: reference";
-                    return Err(self.unreadable(format!("{CREDENTIALS_FOLDER} is not set"), next));
-                };
-                self.read_file(Path::new(&folder).join(name)).await
-            }
+            Self::Credential(name) => self.read_file(self.credential(name)?).await,
             Self::Environment(name) => self.check_variable(std::env::var_os(name).as_deref()),
         }
+    }
+
+    /// As [`Self::read`], at once and without the warning: for a look in passing, such as the check of a config.
+    pub fn read_now(&self) -> Result<Secret, Unreadable> {
+        match self {
+            Self::File(path) => self.read_file_now(path),
+            Self::Credential(name) => self.read_file_now(&self.credential(name)?),
+            Self::Environment(name) => self.check_variable(std::env::var_os(name).as_deref()),
+        }
+    }
+
+    fn credential(&self, name: &str) -> Result<PathBuf, Unreadable> {
+        let next = "start the daemon by systemd with LoadCredential= for it, or use a file: reference";
+        let folder = std::env::var_os(CREDENTIALS_FOLDER);
+        let folder = folder.ok_or_else(|| self.unreadable(format!("{CREDENTIALS_FOLDER} is not set"), next))?;
+        Ok(Path::new(&folder).join(name))
+    }
+
+    fn read_file_now(&self, path: &Path) -> Result<Secret, Unreadable> {
+        let content = open_guarded(path).and_then(|(file, _)| read_bounded(&file, path));
+        let content = content.map_err(|(because, next)| self.unreadable(because, next))?;
+        self.check(content, &format!("write the secret into {}", path.display()))
     }
 
     fn check_variable(&self, value: Option<&OsStr>) -> Result<Secret, Unreadable> {
@@ -167,14 +149,29 @@ impl Reference {
 /// Why a file was not read, and what to do now.
 type Reasons = (String, String);
 
+/// Whether every user of this host may read a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Open {
+    ToEverybody,
+    ToFew,
+}
+
 fn read_guarded(path: &Path) -> Result<Zeroizing<Vec<u8>>, Reasons> {
+    let (file, open) = open_guarded(path)?;
+    if open == Open::ToEverybody {
+        warn_once(path);
+    }
+    read_bounded(&file, path)
+}
+
+fn open_guarded(path: &Path) -> Result<(File, Open), Reasons> {
     let shown = path.display();
-    let failed = |error: io::Error| (error.to_string(), format!("let the daemon's user read {shown}"));
     // Without NONBLOCK, opening a pipe would wait for a writer, perhaps for ever.
     let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::CLOEXEC;
     let flags = i32::try_from(flags.bits()).unwrap_or(0);
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(failed)?;
-    let about = file.metadata().map_err(failed)?;
+    let opened = OpenOptions::new().read(true).custom_flags(flags).open(path);
+    let file = opened.map_err(|error| failed(&error, path))?;
+    let about = file.metadata().map_err(|error| failed(&error, path))?;
     if !about.is_file() {
         return Err(("it is not a regular file".into(), format!("put a plain file at {shown}")));
     }
@@ -182,16 +179,18 @@ fn read_guarded(path: &Path) -> Result<Zeroizing<Vec<u8>>, Reasons> {
         let because = format!("others may write it (mode {:04o})", about.mode() & 0o7777);
         return Err((because, format!("check what it holds, then run `chmod go-w {shown}`")));
     }
-    if about.mode() & 0o004 != 0 {
-        warn_once(path);
-    }
-    read_bounded(&file).map_err(failed)
+    Ok((file, if about.mode() & 0o004 == 0 { Open::ToFew } else { Open::ToEverybody }))
+}
+
+fn failed(error: &io::Error, path: &Path) -> Reasons {
+    (error.to_string(), format!("let the daemon's user read {}", path.display()))
 }
 
 /// One byte more than allowed is read, so that the caller can tell.
-fn read_bounded(file: &File) -> io::Result<Zeroizing<Vec<u8>>> {
+fn read_bounded(file: &File, path: &Path) -> Result<Zeroizing<Vec<u8>>, Reasons> {
     let mut content = Zeroizing::new(Vec::with_capacity(REFERENCE_BYTES_MAX + 1));
-    file.take(REFERENCE_BYTES_MAX as u64 + 1).read_to_end(&mut content)?;
+    let read = file.take(REFERENCE_BYTES_MAX as u64 + 1).read_to_end(&mut content);
+    read.map_err(|error| failed(&error, path))?;
     Ok(content)
 }
 
@@ -210,12 +209,12 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
     use std::path::PathBuf;
 
-    use super::{NotAReference, REFERENCE_BYTES_MAX, Reference};
+    use super::{Local, NotAReference, REFERENCE_BYTES_MAX};
 
     #[test]
     fn references_parse_and_print_alike() {
         for text in ["file:/etc/rotated/login", "credential:lab", "env:LAB_LOGIN"] {
-            assert_eq!(text.parse::<Reference>().expect(text).to_string(), text);
+            assert_eq!(text.parse::<Local>().expect(text).to_string(), text);
         }
     }
 
@@ -225,7 +224,7 @@ mod tests {
             ("root@pam!x=714ffbfd-7f27-4ba5-bb92-7ac59f7f7e50", NotAReference::Literal),
             ("hunter2:and:colons", NotAReference::Literal),
             ("", NotAReference::Literal),
-            ("vault:main:secret/a#b", NotAReference::Vault),
+            ("vault:main:secret/a#b", NotAReference::VaultHere),
             ("file:relative", NotAReference::RelativePath),
             ("file:", NotAReference::RelativePath),
             ("credential:../x", NotAReference::CredentialName),
@@ -235,13 +234,13 @@ mod tests {
             ("env:1A", NotAReference::VariableName),
             ("env:A B", NotAReference::VariableName),
         ] {
-            assert_eq!(text.parse::<Reference>(), Err(expected), "{text}");
+            assert_eq!(text.parse::<Local>(), Err(expected), "{text}");
         }
     }
 
     #[test]
     fn a_literal_secret_is_not_echoed() {
-        let error = "hunter2".parse::<Reference>().expect_err("a literal");
+        let error = "hunter2".parse::<Local>().expect_err("a literal");
         assert!(!format!("{error} {error:?}").contains("hunter2"));
         assert!(error.to_string().contains("file:/path, credential:NAME, env:NAME"));
     }
@@ -256,7 +255,7 @@ mod tests {
         let path: PathBuf = folder.path().join("secret");
         std::fs::write(&path, &case.content).expect("written");
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(case.mode)).expect("mode set");
-        let result = Reference::File(path).read().await;
+        let result = Local::File(path).read().await;
         result.map(|secret| secret.expose().to_owned()).map_err(|error| error.to_string())
     }
 
@@ -292,15 +291,29 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let pipe = folder.path().join("pipe");
         rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, 0o600.into()).expect("a pipe");
-        let error = Reference::File(pipe).read().await.expect_err("a pipe");
+        let error = Local::File(pipe).read().await.expect_err("a pipe");
         assert!(error.because.contains("regular file"), "{error}");
-        let error = Reference::File(folder.path().join("absent")).read().await.expect_err("absent");
+        let error = Local::File(folder.path().join("absent")).read().await.expect_err("absent");
         assert!(error.to_string().contains("absent"), "{error}");
     }
 
     #[test]
+    fn a_look_in_passing_is_as_careful() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("secret");
+        std::fs::write(&path, "secret\n").expect("written");
+        let mode = |mode| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("mode set");
+        mode(0o600);
+        assert_eq!(Local::File(path.clone()).read_now().expect("readable").expose(), "secret");
+        mode(0o602);
+        assert!(Local::File(path.clone()).read_now().expect_err("writable").because.contains("others may write"));
+        assert!(Local::File(folder.path().into()).read_now().expect_err("a folder").because.contains("regular file"));
+        assert!(Local::Environment("ROTATED_NO_SUCH_VARIABLE".into()).read_now().is_err());
+    }
+
+    #[test]
     fn variables_are_checked_like_files() {
-        let reference = Reference::Environment("LAB".into());
+        let reference = Local::Environment("LAB".into());
         assert!(reference.check_variable(None).expect_err("unset").because.contains("not set"));
         assert!(reference.check_variable(Some("".as_ref())).expect_err("empty").because.contains("empty"));
         let secret = reference.check_variable(Some("value".as_ref())).expect("set");
