@@ -5,12 +5,19 @@
 //! cargo run --example demo
 //! ```
 
+#[path = "../tests/it/bao/mod.rs"]
+#[expect(dead_code, unused_imports, reason = "the demo needs little of what the tests do")]
+mod bao;
 #[path = "demo/consumer.rs"]
 mod consumer;
+#[path = "../tests/it/servers.rs"]
+mod servers;
 #[path = "../tests/it/site/mod.rs"]
 mod site;
 #[path = "demo/stage.rs"]
 mod stage;
+#[path = "demo/vault.rs"]
+mod vault;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -39,11 +46,16 @@ fn main() -> anyhow::Result<()> {
     rustls::crypto::ring::default_provider()
         .install_default()
         .map_err(|_| anyhow!("a crypto provider is set already"))?;
+    quiet("starting a simulated cluster, and a real OpenBao if one can be had (fetched once, into target/servers)");
     let stage = Stage::build()?;
     let before = tokens(&stage);
 
-    heading("A cluster with three tokens. A consumer of each calls it all the time with whatever its file says.");
+    heading("A cluster with three tokens. Consumers call it all the time with whatever their files say.");
     show(&before);
+    match &stage.vault {
+        Ok(bao) => quiet(&format!("and OpenBao at {}, where terraform has its token, too", bao.address())),
+        Err(problem) => quiet(&format!("without OpenBao: {}", problem.lines().next().unwrap_or_default())),
+    }
 
     heading("rotated sees them for the first time: it adopts them, and nothing is due.");
     run(&stage, &[])?;
@@ -52,11 +64,11 @@ fn main() -> anyhow::Result<()> {
     run(&stage, &["deploy"])?;
 
     heading(
-        "The same for terraform, which has two files. rotated is killed between them: no copy of the secret is left.",
+        "The same for terraform, which has two destinations. rotated is killed between them: no copy of the secret is left.",
     );
     killed(&stage, "terraform")?;
     quiet(
-        "killed. The next run knows from its journal how far that was, and reads the secret back from the first file:",
+        "killed. The next run knows from its journal how far that was, and reads the secret back from the first one:",
     );
     run(&stage, &["terraform"])?;
 
@@ -69,7 +81,7 @@ fn main() -> anyhow::Result<()> {
     stage.mend_exporter()?;
     run(&stage, &["metrics"])?;
 
-    heading("A day later the grace is over: every file is looked at once more, then the old tokens expire.");
+    heading("A day later the grace is over: every destination is looked at once more, then the old tokens expire.");
     stage.clock.pass(Span::from_seconds(25 * 3600));
     run(&stage, &[])?;
 
@@ -86,7 +98,26 @@ fn main() -> anyhow::Result<()> {
     for line in file.lines() {
         println!("  {}", masked(line, &stage));
     }
+    if let Ok(bao) = &stage.vault {
+        heading("The secret of terraform in OpenBao, its other field untouched");
+        show(&secret(bao));
+    }
     finish(stage)
+}
+
+/// What lies in the Vault, and what its metadata say.
+fn secret(bao: &bao::Bao) -> Vec<String> {
+    let (version, data) = bao.kv2_get(vault::MOUNT, vault::PATH, None).unwrap_or_default();
+    let metadata = bao.kv2_metadata(vault::MOUNT, vault::PATH).unwrap_or_default();
+    let hidden = |name: &str| ["secret", "api_token"].contains(&name);
+    let texts = |value: &serde_json::Value| value.as_object().cloned().unwrap_or_default();
+    let fields = texts(&data).into_iter().map(|(name, value)| {
+        let shown = if hidden(&name) { "••••••••" } else { value.as_str().unwrap_or_default() };
+        format!("{name:<20} {shown}")
+    });
+    let about = texts(&metadata["custom_metadata"]).into_iter();
+    let about = about.map(|(name, value)| format!("{name:<20} {} (metadata)", value.as_str().unwrap_or_default()));
+    std::iter::once(format!("version {version}")).chain(fields).chain(about).collect()
 }
 
 fn finish(stage: Stage) -> anyhow::Result<()> {
@@ -117,7 +148,7 @@ fn killed(stage: &Stage, job: &str) -> anyhow::Result<()> {
     play(
         stage,
         &[job],
-        |event| matches!(event, Event::Began { step: Step::Publish(destination), .. } if destination.as_str() == "file-2"),
+        |event| matches!(event, Event::Began { step: Step::Publish(destination), .. } if destination.as_str() != "file-1"),
     )
 }
 

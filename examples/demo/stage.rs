@@ -12,8 +12,10 @@ use rotated::rotation::ports::Clock;
 use rotated::rotation::time::{Span, Timestamp};
 use tempfile::TempDir;
 
-use crate::consumer::{self, Count};
+use crate::bao::Bao;
+use crate::consumer::{self, Count, Source};
 use crate::site::{self, Cluster, Site, SiteOptions};
+use crate::vault;
 
 const SEED: &str = include_str!("seed.json");
 
@@ -57,6 +59,8 @@ pub(crate) struct Stage {
     pub(crate) settings: Settings,
     pub(crate) consumed: Vec<Consumed>,
     pub(crate) count: Arc<Count>,
+    /// A real OpenBao, or why there is none.
+    pub(crate) vault: Result<Arc<Bao>, String>,
     consumers: Vec<std::thread::JoinHandle<anyhow::Result<()>>>,
     folder: TempDir,
 }
@@ -72,19 +76,24 @@ impl Stage {
             let secret = site.with(|cluster| cluster.full_secret(one.token)).context("the seed has the token")?;
             std::fs::write(&one.file, one.before.replace("<token>", &secret))?;
         }
-        let settings = settings(folder.path(), &site.url(0))?;
+        let before = site.with(|cluster| cluster.full_secret("provisioner@pve!terraform"));
+        let vault = vault::build(folder.path(), &before.context("the seed has the token")?);
+        let more = vault.as_ref().map_or(include_str!("inventory.toml"), |(_, text)| text.as_str());
+        let settings = settings(folder.path(), &site.url(0), more)?;
+        let vault = vault.map(|(bao, _)| bao).map_err(|problem| problem.to_string());
         let count = Arc::new(Count::default());
         let clock = StageClock { moved: AtomicI64::new(0), server };
-        let mut stage = Self { site, clock, settings, consumed, count, consumers: Vec::new(), folder };
+        let mut stage = Self { site, clock, settings, consumed, count, vault, consumers: Vec::new(), folder };
         stage.start_consumers();
         Ok(stage)
     }
 
     fn start_consumers(&mut self) {
-        for one in &self.consumed {
+        let files = self.consumed.iter().map(|one| Source::File(one.file.clone(), one.key));
+        let vault = self.vault.iter().map(|bao| Source::Vault(Arc::clone(bao), vault::PATH));
+        for source in files.chain(vault) {
             let (url, ca) = (self.site.url(0), self.site.ca_pem().to_owned());
-            let handle = consumer::start(one.file.clone(), one.key, url, ca, Arc::clone(&self.count));
-            self.consumers.push(handle);
+            self.consumers.push(consumer::start(source, url, ca, Arc::clone(&self.count)));
         }
     }
 
@@ -143,8 +152,9 @@ fn write_rotator(site: &Site, folder: &Path) -> anyhow::Result<()> {
     Ok(std::fs::write(folder.join("ca.pem"), site.ca_pem())?)
 }
 
-fn settings(folder: &Path, url: &str) -> anyhow::Result<Settings> {
-    let text = include_str!("rotated.toml").replace("FOLDER", &folder.display().to_string()).replace("URL", url);
+fn settings(folder: &Path, url: &str, more: &str) -> anyhow::Result<Settings> {
+    let text = include_str!("rotated.toml").replace("URL", url) + more;
+    let text = text.replace("FOLDER", &folder.display().to_string());
     config::parse(vec![(folder.join("rotated.toml"), text)], "demo")
         .map_err(|problems| anyhow!("{}", problems.render(Colour::Never)))
 }

@@ -30,13 +30,13 @@ fn rotated(days: i64, keys: &'static str) -> Place {
 }
 
 /// No request that could have changed anything.
-fn only_read(place: &Place) {
+pub(crate) fn only_read(place: &Place) {
     let wrote: Vec<_> = place.site.log().into_iter().filter(|entry| entry.method != "GET").collect();
     assert!(wrote.is_empty(), "{wrote:?}");
 }
 
 /// Exit code and lines, with what differs from run to run made equal.
-fn seen(place: &Place, ended: &Ended) -> String {
+pub(crate) fn seen(place: &Place, ended: &Ended) -> String {
     let address = place.site.address(0).to_string();
     let text = ended.text().replace(&place.folder().display().to_string(), "DIR").replace(&address, "ADDRESS");
     let uid = format!("uid {}", rustix::process::getuid().as_raw());

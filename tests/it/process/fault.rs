@@ -45,7 +45,7 @@ const FAULTS: &[(&str, Make)] = &[
 
 /// How many requests the fault meets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Length {
+pub(crate) enum Length {
     One,
     AllFrom,
 }
@@ -64,21 +64,23 @@ fn end(ledger: Option<&Ledger>, well: bool) -> &'static str {
     }
 }
 
-struct Faults {
-    place: Arc<Place>,
-    watch: Watch,
+pub(crate) struct Faults {
+    pub(crate) place: Arc<Place>,
+    pub(crate) watch: Watch,
     ends: BTreeMap<&'static str, u64>,
     wrong: Vec<String>,
     runs: u64,
+    began: Instant,
 }
 
 impl Faults {
-    fn new(setup: Setup) -> (Self, Consumer) {
+    pub(crate) fn new(setup: Setup) -> (Self, Consumer) {
         let place = Arc::new(Place::new(setup));
         // Calls now and then: every moment is checked at the gate, and handshakes are what these tests cost.
         let (consumer, _) = Consumer::start(&place);
-        let watch = Watch::new(&place, mpsc::channel().0);
-        (Self { place, watch, ends: BTreeMap::new(), wrong: Vec::new(), runs: 0 }, consumer)
+        let watch = Watch::new(&place, &mpsc::channel().0);
+        let (ends, wrong, began) = (BTreeMap::new(), Vec::new(), Instant::now());
+        (Self { place, watch, ends, wrong, runs: 0, began }, consumer)
     }
 
     /// The rotator's own nth request and perhaps all after it meet the fault.
@@ -95,15 +97,14 @@ impl Faults {
         self.place.site.fault(fault);
     }
 
-    /// One run with the fault, then runs without until it is over.
-    fn meet(&mut self, from: &Snapshot, (name, make): (&str, Make), nth: u32, length: Length) {
+    /// One run with the fault that `set` sets, then runs without until it is over.
+    pub(crate) fn meet(&mut self, from: &Snapshot, what: &str, set: impl FnOnce(&Self)) {
         self.place.restore(from);
         self.watch.order(Orders::default());
-        self.set(make, nth, length);
+        set(self);
         let clock = Jumping::new(self.place.site.clock());
-        let what = format!("{name}, request {nth}, {length:?}");
         let outcome = once(&self.place, &clock, &["ci"]);
-        self.place.site.clear_faults();
+        self.place.clear_faults();
         self.runs += 1;
         if outcome.well != outcome.faults.is_empty() {
             self.wrong.push(format!("{what}: well {} with {:?}", outcome.well, outcome.faults));
@@ -128,51 +129,64 @@ impl Faults {
             let outcome = once(&self.place, clock, if n == 0 && !rotated { &["ci"] } else { &[] });
             told.extend(outcome.lines);
             let settled = outcome.ledger.as_ref().is_some_and(|ledger| is_quiet(ledger) && ledger.published);
-            if settled && self.place.site.late() == 0 {
+            if settled && self.place.late() == 0 {
                 let wrong = end_of(&self.place, &outcome.ledger.ok_or("no ledger")?);
                 return if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) };
             }
             if settled {
-                self.place.site.release_late();
+                self.place.release_late();
             }
         }
         Err(format!("does not complete:\n{}", told[told.len().saturating_sub(30)..].join("\n")))
+    }
+
+    /// `what` was tried; fails if anything was wrong.
+    pub(crate) fn report(self, what: &str, consumer: Consumer) {
+        let Self { place, watch, ends, mut wrong, runs, began } = self;
+        let seen = consumer.stop();
+        let (checks, violations) = watch.found();
+        wrong.extend(violations);
+        println!(
+            "{}, {what}, {runs} runs: {ends:?}; {checks} moments checked, {} consumer calls, {} failed, {:.0?}",
+            place.setup.name,
+            seen.calls,
+            seen.failed.len(),
+            began.elapsed()
+        );
+        // A consumer may meet a fault itself only by mistake of the test.
+        wrong.extend(seen.failed);
+        assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong[..wrong.len().min(12)].join("\n"));
     }
 }
 
 /// Those that last, of each kind one.
 const LASTING: &[&str] = &["lock timeout", "403", "401", "596", "closed after", "garbage"];
 
+/// Each in a thread of its own.
+pub(crate) fn beside_each_other<T: Send>(all: Vec<T>, run: impl Fn(T) + Sync) {
+    let run = &run;
+    std::thread::scope(|scope| {
+        let all: Vec<_> = all.into_iter().map(|one| scope.spawn(move || run(one))).collect();
+        let failed = all.into_iter().filter_map(|range| range.join().err()).count();
+        assert_eq!(failed, 0, "ranges failed");
+    });
+}
+
 fn everywhere(setup: Setup, length: Length) {
-    let began = Instant::now();
-    let name = setup.name;
     let (mut faults, consumer) = Faults::new(setup);
     let from = faults.place.snapshot();
     let ended = watched(&faults.place, &faults.watch, &["--once", "--job", "ci"]);
     assert_eq!(ended.code, Some(0), "{}", ended.text());
     // With the retirement that follows, which the same run does when the clock has jumped.
-    let requests = u32::try_from(faults.watch.methods().len()).expect("few");
+    let requests = u32::try_from(faults.watch.asked().len()).expect("few");
     let all: Vec<_> = FAULTS.iter().filter(|(kind, _)| length == Length::One || LASTING.contains(kind)).collect();
-    for fault in &all {
+    for (name, make) in &all {
         for nth in 1..=requests {
-            faults.meet(&from, **fault, nth, length);
+            let what = format!("{name}, request {nth}, {length:?}");
+            faults.meet(&from, &what, |faults| faults.set(*make, nth, length));
         }
     }
-    let Faults { watch, ends, mut wrong, runs, .. } = faults;
-    let seen = consumer.stop();
-    let (checks, violations) = watch.found();
-    wrong.extend(violations);
-    println!(
-        "{name}, {length:?}: {} faults at {requests} requests, {runs} runs: {ends:?}; {checks} moments checked, {} \
-         consumer calls, {} failed, {:.0?}",
-        all.len(),
-        seen.calls,
-        seen.failed.len(),
-        began.elapsed()
-    );
-    // A consumer may meet a fault itself only by mistake of the test.
-    wrong.extend(seen.failed);
-    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong[..wrong.len().min(12)].join("\n"));
+    faults.report(&format!("{length:?}: {} faults at {requests} requests", all.len()), consumer);
 }
 
 #[test]
@@ -180,10 +194,5 @@ fn every_fault_at_every_request_ends_well_and_the_next_run_completes() {
     let replace = || Setup::new("replace", "replace", &[Kind::Env, Kind::Command]);
     let slots = || Setup::new("alternate", "alternate", &[Kind::Env]);
     let all = [(replace(), Length::One), (replace(), Length::AllFrom), (slots(), Length::One)];
-    std::thread::scope(|scope| {
-        let all: Vec<_> =
-            all.into_iter().map(|(setup, length)| scope.spawn(move || everywhere(setup, length))).collect();
-        let failed = all.into_iter().filter_map(|range| range.join().err()).count();
-        assert_eq!(failed, 0, "ranges failed");
-    });
+    beside_each_other(all.into(), |(setup, length)| everywhere(setup, length));
 }

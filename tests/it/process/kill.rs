@@ -7,8 +7,8 @@ use super::consumer::Consumer;
 use super::place::{Place, Snapshot};
 use super::program::{Ended, command, kill_at_line, watched};
 use super::run::{Jumping, once, settle};
-use super::setup::{Kind, ROTATOR, Setup};
-use super::watch::{Fate, Orders, Watch, wrongs};
+use super::setup::{Kind, Setup};
+use super::watch::{Asked, Fate, Orders, To, Watch, wrongs};
 use crate::site::{Subject, When};
 use rotated::rotation::ledger::Ledger;
 
@@ -41,7 +41,7 @@ impl Range {
     fn new(setup: Setup) -> Self {
         let place = Arc::new(Place::new(setup));
         let (consumer, ticks) = Consumer::start(&place);
-        let watch = Watch::new(&place, ticks);
+        let watch = Watch::new(&place, &ticks);
         Self { place, watch, consumer, runs: 0, wrong: Vec::new() }
     }
 
@@ -62,16 +62,16 @@ impl Range {
         Scene { from: self.place.snapshot(), stale, arguments }
     }
 
-    /// Runs the scene without a mishap: how many requests there are, and of which methods.
-    fn rehearse(&mut self, scene: &Scene) -> Vec<String> {
+    /// Runs the scene without a mishap: which requests there are.
+    fn rehearse(&mut self, scene: &Scene) -> Vec<Asked> {
         self.place.restore(&scene.from);
         self.watch.order(Orders::default());
         let ended = watched(&self.place, &self.watch, scene.arguments);
         assert_eq!(ended.code, Some(0), "{}", ended.text());
-        let methods = self.watch.methods();
-        assert!(!methods.is_empty() && methods.len() < REQUESTS_MAX as usize, "{methods:?}");
+        let asked = self.watch.asked();
+        assert!(!asked.is_empty() && asked.len() < REQUESTS_MAX as usize, "{asked:?}");
         self.finish(scene, Orders::default());
-        methods
+        asked
     }
 
     /// Kills, restarts, lets everything come to rest, and looks at what is left.
@@ -83,7 +83,7 @@ impl Range {
             self.wrong.push(format!("{first:?}: was not killed: {}", ended.text()));
         }
         if second.release.is_none() && second.late == Some(0) {
-            self.place.site.release_late();
+            self.place.release_late();
         }
         self.watch.order(second);
         let ended = std::thread::scope(|scope| {
@@ -103,27 +103,53 @@ impl Range {
         self.finish(scene, first);
     }
 
+    /// The program lives, and does not hear what became of a request.
+    fn deafen(&mut self, scene: &Scene, orders: Orders) {
+        self.place.restore(&scene.from);
+        self.watch.order(orders);
+        let clock = Jumping::new(self.place.site.clock());
+        let wanted: &[&str] = if scene.arguments == ROTATE { &["ci"] } else { &[] };
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                once(&self.place, &clock, wanted);
+                self.watch.over();
+            });
+            if orders.release.is_some() {
+                self.watch.release_when_held();
+            }
+        });
+        self.finish_on(scene, orders, &clock);
+    }
+
     fn finish(&mut self, scene: &Scene, orders: Orders) {
+        let clock = Jumping::new(self.place.site.clock());
+        self.finish_on(scene, orders, &clock);
+    }
+
+    fn finish_on(&mut self, scene: &Scene, orders: Orders, clock: &Jumping) {
         self.runs += 1;
         self.watch.order(Orders::default());
-        let clock = Jumping::new(self.place.site.clock());
         let stale = if scene.arguments == ROTATE { scene.stale.as_str() } else { "" };
-        let mut ledger = settle(&self.place, &clock, stale);
-        if self.place.site.late() > 0 {
+        if self.place.setup.kinds.contains(&Kind::VaultV1) {
+            // Without check-and-set nothing but the grace helps, and that counts on `late_max`.
+            self.place.release_late();
+        }
+        let mut ledger = settle(&self.place, clock, stale);
+        if self.place.late() > 0 {
             // Minutes after everything was over.
-            self.place.site.release_late();
-            ledger = settle(&self.place, &clock, stale);
+            self.place.release_late();
+            ledger = settle(&self.place, clock, stale);
         }
         let wrong = end_of(&self.place, &ledger);
         self.wrong.extend(wrong.into_iter().map(|wrong| format!("{orders:?}: at the end {wrong}")));
     }
 
-    /// Every request of the scene, before and after its effect, lost or carried out.
-    fn kill_everywhere(&mut self, scene: &Scene) {
-        let methods = self.rehearse(scene);
-        let count = u32::try_from(methods.len()).expect("few");
-        for n in 1..=count {
-            let writes = methods[n as usize - 1] != "GET";
+    /// Every request of the scene that `fits`, before and after its effect, lost or carried out.
+    fn kill_at(&mut self, scene: &Scene, fits: fn(&Asked) -> bool) {
+        let asked = self.rehearse(scene);
+        let count = u32::try_from(asked.len()).expect("few");
+        for (n, asked) in (1..).zip(&asked).filter(|(_, asked)| fits(asked)) {
+            let writes = asked.writes();
             let orders = |when, then| Orders { kill: Some((n, when)), then, ..Orders::default() };
             self.shoot(scene, orders(When::Before, Fate::Lost), Orders::default());
             self.shoot(scene, orders(When::After, Fate::Lost), Orders::default());
@@ -136,15 +162,33 @@ impl Range {
         }
     }
 
-    /// Every write carried out late: before the restart, at a request of the restarted run, after everything.
-    fn late_everywhere(&mut self, scene: &Scene) {
-        let methods = self.rehearse(scene);
-        for (n, _) in (1..).zip(&methods).filter(|(_, method)| *method != "GET") {
+    /// Every write that `fits` carried out late: before the restart, at a request of the restarted run, after everything.
+    fn late_at(&mut self, scene: &Scene, fits: fn(&Asked) -> bool) {
+        let asked = self.rehearse(scene);
+        for (n, _) in (1..).zip(&asked).filter(|(_, asked)| asked.writes() && fits(asked)) {
             let first = Orders { kill: Some((n, When::After)), late: Some(n), ..Orders::default() };
             self.shoot(scene, first, Orders { late: Some(0), ..Orders::default() });
             self.shoot(scene, first, Orders::default());
             for release in [1, 2, 4, 7, 11] {
                 self.shoot(scene, first, Orders { release: Some(release), ..Orders::default() });
+            }
+        }
+    }
+
+    /// Every request to the Vault fails before or after its effect, and every write is carried out late, while the program
+    /// goes on.
+    fn deafen_everywhere(&mut self, scene: &Scene) {
+        let asked = self.rehearse(scene);
+        for (n, asked) in (1..).zip(&asked).filter(|(_, asked)| asked.to == To::Vault) {
+            for when in [When::Before, When::After] {
+                self.deafen(scene, Orders { lose: Some((n, when)), ..Orders::default() });
+            }
+            if asked.writes() {
+                for after in [1, 2, 3, 5, 8] {
+                    let release = Some(n + after);
+                    self.deafen(scene, Orders { late: Some(n), release, ..Orders::default() });
+                }
+                self.deafen(scene, Orders { late: Some(n), ..Orders::default() });
             }
         }
     }
@@ -161,6 +205,7 @@ impl Range {
             let mut command = command(&self.place.config());
             command.args(&arguments);
             drop(kill_at_line(self.watch.spawn(&mut command), n));
+            self.place.settle();
             let ended = watched(&self.place, &self.watch, CARRY_ON);
             if !went_on(&ended) {
                 self.wrong.push(format!("killed after event {n}: the restart failed: {}", ended.text()));
@@ -191,6 +236,7 @@ impl Range {
 /// What is wrong when everything is over: one token is alive, known, as powerful as the first, and everywhere.
 pub(crate) fn end_of(place: &Place, ledger: &Ledger) -> Vec<String> {
     let mut wrong = wrongs(place, &place.foreign());
+    wrong.extend(place.written_wrong());
     let current = ledger.current().expect("a current token").to_string();
     let tokens = place.own();
     let alive: Vec<_> = tokens.iter().filter(|(_, token)| token.expire == 0).map(|(name, _)| name.clone()).collect();
@@ -223,7 +269,7 @@ pub(crate) fn end_of(place: &Place, ledger: &Ledger) -> Vec<String> {
 
 /// Which run of a rotation's life is killed.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Part {
+pub(crate) enum Part {
     /// From adoption, or from a state with this many rotations behind it, to grace.
     Rotation { after: i64 },
     /// The run that expires and deletes.
@@ -232,8 +278,12 @@ enum Part {
 
 /// Where in it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum At {
+pub(crate) enum At {
     Requests,
+    /// Only those to the Vault, and what else can become of these.
+    Vault,
+    /// Only those to the site, where a Vault is a destination, too.
+    Site,
     Events,
 }
 
@@ -246,16 +296,22 @@ fn matrix(setup: Setup, part: Part, at: At) {
     };
     match at {
         At::Requests => {
-            range.kill_everywhere(&scene);
-            range.late_everywhere(&scene);
+            range.kill_at(&scene, |_| true);
+            range.late_at(&scene, |_| true);
         }
+        At::Vault => {
+            range.kill_at(&scene, |asked| asked.to == To::Vault);
+            range.late_at(&scene, |asked| asked.to == To::Vault);
+            range.deafen_everywhere(&scene);
+        }
+        At::Site => range.kill_at(&scene, |asked| asked.to == To::Site),
         At::Events => range.kill_after_each_event(&scene),
     }
     range.report(began);
 }
 
 /// Each range has a site, a machine and a consumer of its own; most of their time is spent on waiting for retries.
-fn beside_each_other(ranges: Vec<(Setup, Part, At)>) {
+pub(crate) fn beside_each_other(ranges: Vec<(Setup, Part, At)>) {
     std::thread::scope(|scope| {
         let all: Vec<_> =
             ranges.into_iter().map(|(setup, part, at)| scope.spawn(move || matrix(setup, part, at))).collect();
@@ -298,7 +354,7 @@ fn killed_after_every_event_no_destination_is_ever_without_a_working_secret() {
 /// PROTOCOL R19.
 #[test]
 fn r19_killed_at_every_request_the_rotator_keeps_a_login_that_works() {
-    let own = || Setup { token: ROTATOR, own: true, ..Setup::new("own login", "replace", &[Kind::Raw, Kind::Env]) };
+    let own = || Setup::of_the_rotator("own login", &[Kind::Raw, Kind::Env]);
     beside_each_other(vec![
         (own(), Part::Rotation { after: 0 }, At::Requests),
         (own(), Part::Retirement, At::Requests),

@@ -1,7 +1,8 @@
-//! The real program against the simulated site: killed at every request, given every fault, searched for leaks.
+//! The real program against the simulated site and a real OpenBao: killed at every request, given every fault, searched
+//! for leaks.
 //!
-//! A [`Place`] is one operator's machine: config, login, state, destinations. A [`Watch`] stands at the site's gate
-//! and checks the promises at each request; a [`Consumer`] logs in all the time with what it finds.
+//! A [`Place`] is one operator's machine: config, login, state, destinations. A [`Watch`] stands at the gates of
+//! both and checks the promises at each request; a [`Consumer`] logs in all the time with what it finds.
 
 #![expect(
     clippy::expect_used,
@@ -13,11 +14,15 @@
 mod cli;
 mod consumer;
 mod fault;
+mod fault_vault;
 mod hostile;
 mod kill;
+mod kill_vault;
 mod leak;
 mod place;
 mod program;
 mod run;
 mod setup;
+mod store;
+mod vault;
 mod watch;

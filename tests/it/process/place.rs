@@ -6,9 +6,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::setup::{ROTATOR, Setup, cluster};
+use super::setup::{Lies, ROTATOR, Setup, cluster};
+use super::store::Store;
 use crate::site::{Cluster, Privileges, Site, SiteOptions, Subject, Token};
 
 /// Keeps what it reads in the file it is given, all or nothing.
@@ -32,6 +34,8 @@ pub(crate) struct Power {
 /// Config, login, state and destinations in a folder of their own.
 pub(crate) struct Place {
     pub(crate) site: Arc<Site>,
+    /// Only where the setup needs one.
+    pub(crate) store: Option<Arc<Store>>,
     pub(crate) setup: Setup,
     folder: TempDir,
     /// Whoever reads destination and site together holds it; held for writing while both are exchanged.
@@ -45,6 +49,7 @@ pub(crate) struct Place {
 pub(crate) struct Snapshot {
     cluster: Cluster,
     files: BTreeMap<PathBuf, Vec<u8>>,
+    secrets: BTreeMap<Lies, Value>,
 }
 
 impl Place {
@@ -60,7 +65,8 @@ impl Place {
             entries: site.with(|cluster| cluster.acl_of(&Subject::Token(setup.token.to_owned()))),
         };
         let others = site.tokens(setup.owner()).into_keys().filter(|name| name != setup.stem()).collect();
-        let place = Self { site, setup, folder, still: Arc::default(), power, foreign: others };
+        let store = setup.needs_vault().then(|| Arc::new(Store::start(&setup)));
+        let place = Self { site, store, setup, folder, still: Arc::default(), power, foreign: others };
         place.furnish();
         place
     }
@@ -71,22 +77,32 @@ impl Place {
         fs::write(self.path("push.sh"), PUSH).expect("written");
         write(&self.path("login"), self.secret_of(ROTATOR).as_bytes());
         let stale = self.secret_of(self.setup.token);
+        if let (Some(store), Some(lies)) = (&self.store, self.setup.login_lies()) {
+            store.reset(&lies, &json!({"api_token": self.secret_of(ROTATOR), "other": 1}));
+        }
         for (n, content) in self.setup.contents(&stale).into_iter().enumerate() {
-            write(&self.setup.held(self.folder.path(), n), content.as_bytes());
+            match (&self.store, self.setup.lies(n)) {
+                (Some(store), Some(lies)) => store.reset(&lies, &serde_json::from_str(&content).expect("JSON")),
+                (Some(_) | None, _) => write(&self.setup.held(self.folder.path(), n), content.as_bytes()),
+            }
         }
         self.configure(&self.setup.config(self.folder.path()));
     }
 
     /// Writes the config anew, with this job.
     pub(crate) fn configure(&self, job: &str) {
+        let login = match self.setup.login_lies() {
+            Some(Lies { mount, name, .. }) => format!("vault:main:{mount}/{name}#api_token"),
+            None => format!("file:{}", self.path("login").display()),
+        };
+        let vault = self.store.as_ref().map_or_else(String::new, |store| store.furnish(self.folder()));
         let text = format!(
             "[daemon]\ninstance = \"ops1\"\nstate_dir = \"{state}\"\nlate_max = \"180s\"\n\
              [remote.lab]\nproduct = \"pve\"\nurls = [\"{url}\"]\nca_file = \"{ca}\"\n\
-             auth = {{ api_token = \"file:{login}\" }}\n{job}",
+             auth = {{ api_token = \"{login}\" }}\n{vault}{job}",
             state = self.path("state").display(),
             url = self.site.url(0),
             ca = self.path("ca.pem").display(),
-            login = self.path("login").display(),
         );
         fs::write(self.config(), text).expect("written");
         fs::set_permissions(self.config(), fs::Permissions::from_mode(0o644)).expect("set");
@@ -115,14 +131,22 @@ impl Place {
         {
             files.insert(path.clone(), fs::read(&path).expect("readable"));
         }
-        Snapshot { cluster: self.site.with(|cluster| cluster.clone()), files }
+        let secrets =
+            self.lies().into_iter().filter_map(|lies| Some((lies.clone(), self.store.as_ref()?.read(&lies)?)));
+        Snapshot { cluster: self.site.with(|cluster| cluster.clone()), files, secrets: secrets.collect() }
+    }
+
+    /// All that lies in the Vault.
+    fn lies(&self) -> BTreeSet<Lies> {
+        (0..self.setup.kinds.len()).filter_map(|n| self.setup.lies(n)).chain(self.setup.login_lies()).collect()
     }
 
     /// Everything as it was then; faults and late requests are forgotten.
     pub(crate) fn restore(&self, snapshot: &Snapshot) {
         let _still = self.still.write().expect("nobody panicked");
-        self.site.clear_faults();
-        self.site.release_late();
+        self.settle();
+        self.clear_faults();
+        self.release_late();
         self.site.with(|cluster| *cluster = snapshot.cluster.clone());
         for path in files_in(&self.path("out")).into_iter().chain(files_in(&self.path("state"))) {
             fs::remove_file(path).expect("removed");
@@ -130,10 +154,44 @@ impl Place {
         for (path, content) in &snapshot.files {
             write(path, content);
         }
+        for (store, (lies, content)) in
+            self.store.iter().flat_map(|store| snapshot.secrets.iter().map(move |s| (store, s)))
+        {
+            store.reset(lies, content);
+        }
+    }
+
+    pub(crate) fn clear_faults(&self) {
+        self.site.clear_faults();
+        self.store.iter().for_each(|store| store.gate.clear_faults());
+    }
+
+    /// How many requests are late.
+    pub(crate) fn late(&self) -> usize {
+        self.site.late() + self.store.as_ref().map_or(0, |store| store.gate.kept_back())
+    }
+
+    pub(crate) fn release_late(&self) {
+        self.site.release_late();
+        self.store.iter().for_each(|store| drop(store.gate.release_late()));
+    }
+
+    /// Waits for what a dead process has sent to the Vault.
+    pub(crate) fn settle(&self) {
+        self.store.iter().for_each(|store| store.gate.settle());
+    }
+
+    /// What is wrong with what was written to the Vault.
+    pub(crate) fn written_wrong(&self) -> Vec<String> {
+        let Some(store) = &self.store else { return Vec::new() };
+        self.lies().iter().flat_map(|lies| store.wrongs(lies)).collect()
     }
 
     /// The login that each destination holds, as a consumer reads it.
     pub(crate) fn held(&self, n: usize) -> Option<String> {
+        if let (Some(store), Some(lies)) = (&self.store, self.setup.lies(n)) {
+            return Some(store.read(&lies)?["api_token"].as_str()?.to_owned());
+        }
         let text = fs::read_to_string(self.setup.held(self.folder.path(), n)).ok()?;
         self.setup.login_in(n, &text)
     }
@@ -161,8 +219,9 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        // The hook knows the site; the site must not end on its own thread.
+        // The hooks know the site; the site must not end on its own thread.
         self.site.forget_hook();
+        self.store.iter().for_each(|store| store.gate.forget_hook());
     }
 }
 
@@ -171,7 +230,7 @@ pub(crate) fn files_in(folder: &Path) -> Vec<PathBuf> {
     entries.map(|entry| entry.expect("readable").path()).filter(|path| path.is_file()).collect()
 }
 
-fn write(path: &Path, content: &[u8]) {
+pub(crate) fn write(path: &Path, content: &[u8]) {
     if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
         fs::create_dir(folder).expect("a folder");
         fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).expect("set");

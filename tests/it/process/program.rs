@@ -50,7 +50,9 @@ pub(crate) fn run(place: &Place, arguments: &[&str]) -> Ended {
 pub(crate) fn watched(place: &Place, watch: &Watch, arguments: &[&str]) -> Ended {
     let mut command = command(&place.config());
     command.args(arguments);
-    finish(watch.spawn(&mut command))
+    let ended = finish(watch.spawn(&mut command));
+    place.settle();
+    ended
 }
 
 pub(crate) fn finish(child: Child) -> Ended {

@@ -17,6 +17,31 @@ pub(crate) enum Kind {
     Command,
     /// Without one.
     WriteOnly,
+    /// A secret of a KV 2 engine.
+    Vault,
+    /// The same of KV 1.
+    VaultV1,
+}
+
+/// How the program logs in to the Vault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogIn {
+    Token,
+    /// Its tokens live so long.
+    AppRole {
+        ttl: &'static str,
+    },
+    /// AppRole with a wrapped secret id; each furnishing wraps another.
+    Wrapped,
+}
+
+/// Where a secret lies in the Vault.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Lies {
+    pub(crate) mount: &'static str,
+    /// Below the mount.
+    pub(crate) name: String,
+    pub(crate) version: u8,
 }
 
 /// A job with its destinations.
@@ -30,11 +55,50 @@ pub(crate) struct Setup {
     pub(crate) keys: &'static str,
     /// Whether the daemon's own login is the first destination.
     pub(crate) own: bool,
+    /// Whether that login lies in the Vault.
+    pub(crate) vault_login: bool,
+    pub(crate) log_in: LogIn,
 }
 
 impl Setup {
     pub(crate) fn new(name: &'static str, strategy: &'static str, kinds: &[Kind]) -> Self {
-        Self { name, token: "ci@pve!deploy", strategy, kinds: kinds.to_vec(), keys: SHORT, own: false }
+        Self {
+            name,
+            token: "ci@pve!deploy",
+            strategy,
+            kinds: kinds.to_vec(),
+            keys: SHORT,
+            own: false,
+            vault_login: false,
+            log_in: LogIn::Token,
+        }
+    }
+
+    /// The rotator's own token, whose login is the first destination.
+    pub(crate) fn of_the_rotator(name: &'static str, kinds: &[Kind]) -> Self {
+        let vault_login = kinds[0] == Kind::Vault;
+        Self { token: ROTATOR, own: true, vault_login, ..Self::new(name, "replace", kinds) }
+    }
+
+    pub(crate) fn needs_vault(&self) -> bool {
+        self.vault_login || (0..self.kinds.len()).any(|n| self.lies(n).is_some())
+    }
+
+    /// Where the nth destination lies, if it lies in the Vault.
+    pub(crate) fn lies(&self, n: usize) -> Option<Lies> {
+        let (mount, version) = match self.kinds[n] {
+            Kind::Vault => ("secret", 2),
+            Kind::VaultV1 => ("kv1", 1),
+            Kind::Env | Kind::Json | Kind::Raw | Kind::Command | Kind::WriteOnly => return None,
+        };
+        let name = if self.own && n == 0 { "proxmox/login".to_owned() } else { format!("proxmox/d{n}") };
+        Some(Lies { mount, name, version })
+    }
+
+    /// Where the daemon's login lies, if it lies in the Vault.
+    pub(crate) fn login_lies(&self) -> Option<Lies> {
+        let name = "proxmox/login".to_owned();
+        self.vault_login.then_some(Lies { mount: "secret", name, version: 2 })
     }
 
     pub(crate) fn owner(&self) -> &str {
@@ -63,6 +127,10 @@ impl Setup {
                 Kind::Command => format!(
                     "type = \"command\"\nwrite = [\"/bin/sh\", \"{push}\", \"{held}\"]\nread = [\"/bin/cat\", \"{held}\"]"
                 ),
+                Kind::Vault | Kind::VaultV1 => {
+                    let Lies { mount, name, version } = self.lies(n).expect("it lies there");
+                    format!("type = \"vault\"\nvault = \"main\"\npath = \"{mount}/{name}\"\nkv = {version}")
+                }
             };
             text.extend(["[[job.ci.destination]]\n", &format!("name = \"d{n}\"\n"), &of, "\n"]);
         }
@@ -85,7 +153,7 @@ impl Setup {
                 let line = text.lines().find_map(|line| line.strip_prefix("PROXMOX_API_TOKEN="))?;
                 Some(line.trim_matches(['"', '\'']).to_owned())
             }
-            Kind::Json | Kind::Command | Kind::WriteOnly => {
+            Kind::Json | Kind::Command | Kind::WriteOnly | Kind::Vault | Kind::VaultV1 => {
                 let value: serde_json::Value = serde_json::from_str(text).ok()?;
                 value["api_token"].as_str().map(str::to_owned)
             }
@@ -103,7 +171,7 @@ fn content(kind: Kind, value: &str) -> String {
         Kind::Env => format!(
             "# kept\nPROXMOX_API_TOKEN_ID={id}\nPROXMOX_API_TOKEN_SECRET={secret}\nPROXMOX_API_TOKEN={value}\nOTHER=1\n"
         ),
-        Kind::Json | Kind::Command | Kind::WriteOnly => {
+        Kind::Json | Kind::Command | Kind::WriteOnly | Kind::Vault | Kind::VaultV1 => {
             serde_json::json!({"token_id": id, "secret": secret, "api_token": value, "other": 1}).to_string()
         }
         Kind::Raw => value.to_owned(),

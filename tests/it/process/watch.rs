@@ -1,4 +1,5 @@
-//! Stands at the site's gate: counts the program's requests, checks the promises at each, kills where it is told to.
+//! Stands at the gates of site and Vault: counts the program's requests to both in one row, checks the promises at each,
+//! kills where it is told to.
 
 use std::collections::BTreeMap;
 use std::process::{Child, Command};
@@ -10,6 +11,8 @@ use super::consumer::CONSUMER_PATH;
 use super::place::{Foreign, Place};
 use super::program::{kill, pid_of};
 use super::run::HELD_TIME_MAX;
+use super::store::Store;
+use crate::bao::GateFault;
 use crate::site::{Decision, Effect, Fault, Moment, Sees, Site, When};
 
 /// A moment of a run: the program's nth request, before or after its effect.
@@ -22,6 +25,8 @@ pub(crate) struct Orders {
     pub(crate) kill: Option<Point>,
     /// What becomes of the request it dies at.
     pub(crate) then: Fate,
+    /// The connection ends there, and the program lives.
+    pub(crate) lose: Option<Point>,
     /// This request is carried out late.
     pub(crate) late: Option<u32>,
     /// What was late comes at this moment.
@@ -38,14 +43,36 @@ pub(crate) enum Fate {
     Carried,
 }
 
+/// Where a request goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum To {
+    Site,
+    Vault,
+}
+
+/// A request of the program.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub(crate) to: To,
+    pub(crate) method: String,
+    pub(crate) path: String,
+}
+
+impl Asked {
+    /// A question to the Vault may be a POST, too.
+    pub(crate) fn writes(&self) -> bool {
+        let asks = self.to == To::Vault && ["/v1/sys/", "/v1/auth/"].iter().any(|path| self.path.starts_with(path));
+        self.method != "GET" && !asks
+    }
+}
+
 #[derive(Default)]
 struct State {
     orders: Orders,
     pid: Option<Pid>,
-    count: u32,
-    numbers: BTreeMap<u64, u32>,
-    methods: Vec<String>,
-    late: bool,
+    numbers: BTreeMap<(To, u64), u32>,
+    asked: Vec<Asked>,
+    late: Option<To>,
     checks: u64,
     violations: Vec<String>,
 }
@@ -54,6 +81,7 @@ struct State {
 pub(crate) struct Watch {
     state: Arc<Mutex<State>>,
     site: Arc<Site>,
+    store: Option<Arc<Store>>,
     holds: mpsc::Sender<()>,
     held: Mutex<mpsc::Receiver<()>>,
 }
@@ -63,40 +91,53 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 }
 
 impl Watch {
-    /// Watches the place's site from now on; `ticks` hears of every moment.
-    pub(crate) fn new(place: &Arc<Place>, ticks: mpsc::Sender<()>) -> Self {
+    /// Watches the place's site and Vault from now on; `ticks` hears of every moment.
+    pub(crate) fn new(place: &Arc<Place>, ticks: &mpsc::Sender<()>) -> Self {
         let state: Arc<Mutex<State>> = Arc::default();
-        let foreign = place.foreign();
         let (holds, held) = mpsc::channel();
-        let (weak, seen, tick) = (Arc::downgrade(place), Arc::clone(&state), Mutex::new(ticks));
-        let on_hold = Mutex::new(holds.clone());
-        place.site.on_request(move |moment| {
-            if moment.path == CONSUMER_PATH {
-                return Decision::Continue;
+        let (foreign, site, store) = (place.foreign(), Arc::clone(&place.site), place.store.clone());
+        let hook = |to: To| {
+            let (weak, seen, foreign) = (Arc::downgrade(place), Arc::clone(&state), foreign.clone());
+            let (tick, on_hold) = (Mutex::new(ticks.clone()), Mutex::new(holds.clone()));
+            move |moment: &Moment| {
+                if to == To::Site && moment.path == CONSUMER_PATH {
+                    return Decision::Continue;
+                }
+                let _ = tick.lock().unwrap_or_else(PoisonError::into_inner).send(());
+                let decision = judge(&weak, &foreign, &seen, (to, moment));
+                if decision == Decision::Hold {
+                    let _ = on_hold.lock().unwrap_or_else(PoisonError::into_inner).send(());
+                }
+                decision
             }
-            let _ = tick.lock().unwrap_or_else(PoisonError::into_inner).send(());
-            let decision = judge(&weak, &foreign, &seen, moment);
-            if decision == Decision::Hold {
-                let _ = on_hold.lock().unwrap_or_else(PoisonError::into_inner).send(());
-            }
-            decision
-        });
-        Self { state, site: Arc::clone(&place.site), holds, held: Mutex::new(held) }
+        };
+        site.on_request(hook(To::Site));
+        if let Some(store) = &store {
+            store.gate.on_request(hook(To::Vault));
+        }
+        Self { state, site, store, holds, held: Mutex::new(held) }
     }
 
     /// Begins a run with these orders.
     pub(crate) fn order(&self, orders: Orders) {
         while self.held.lock().unwrap_or_else(PoisonError::into_inner).try_recv().is_ok() {}
         let mut state = lock(&self.state);
-        state.orders = orders;
-        (state.count, state.late) = (0, false);
+        (state.orders, state.late) = (orders, None);
         state.numbers.clear();
-        state.methods.clear();
-        if orders.late.is_some() {
-            let seen = Arc::clone(&self.state);
-            self.site.fault(
-                Fault::new(Effect::Late, Sees::ProxyTimeout).when(move |_| std::mem::take(&mut lock(&seen).late)),
-            );
+        state.asked.clear();
+        if orders.late.is_none() {
+            return;
+        }
+        let meant = |to: To, seen: &Arc<Mutex<State>>| {
+            let seen = Arc::clone(seen);
+            move || lock(&seen).late.take_if(|late| *late == to).is_some()
+        };
+        let at_site = meant(To::Site, &self.state);
+        let fault = Fault::new(Effect::Late, Sees::ProxyTimeout);
+        self.site.fault(fault.when(move |request| request.call() != CONSUMER_PATH && at_site()));
+        if let Some(store) = &self.store {
+            let at_vault = meant(To::Vault, &self.state);
+            store.gate.fault(GateFault::late().when(move |_| at_vault()));
         }
     }
 
@@ -114,6 +155,10 @@ impl Watch {
         if held.recv_timeout(HELD_TIME_MAX).is_ok() {
             self.site.release_late();
             self.site.resume(Decision::Continue);
+            if let Some(store) = &self.store {
+                store.gate.release_late();
+                store.gate.resume(Decision::Continue);
+            }
         }
     }
 
@@ -122,9 +167,9 @@ impl Watch {
         let _ = self.holds.send(());
     }
 
-    /// The methods of this run's requests, in order.
-    pub(crate) fn methods(&self) -> Vec<String> {
-        lock(&self.state).methods.clone()
+    /// This run's requests, in order.
+    pub(crate) fn asked(&self) -> Vec<Asked> {
+        lock(&self.state).asked.clone()
     }
 
     /// How many moments were checked, and what was found wrong.
@@ -134,20 +179,19 @@ impl Watch {
     }
 }
 
-fn judge(place: &Weak<Place>, foreign: &Foreign, seen: &Mutex<State>, moment: &Moment) -> Decision {
+fn judge(place: &Weak<Place>, foreign: &Foreign, seen: &Mutex<State>, (to, moment): (To, &Moment)) -> Decision {
     let Some(place) = place.upgrade() else { return Decision::Continue };
     let wrong = wrongs(&place, foreign);
     let mut state = lock(seen);
     state.checks += 1;
     let number = match moment.when {
         When::Before => {
-            state.count += 1;
-            let number = state.count;
-            state.numbers.insert(moment.n, number);
-            state.methods.push(moment.method.clone());
+            state.asked.push(Asked { to, method: moment.method.clone(), path: moment.path.clone() });
+            let number = u32::try_from(state.asked.len()).unwrap_or(u32::MAX);
+            state.numbers.insert((to, moment.n), number);
             number
         }
-        When::After => state.numbers.get(&moment.n).copied().unwrap_or_default(),
+        When::After => state.numbers.get(&(to, moment.n)).copied().unwrap_or_default(),
     };
     for wrong in wrong {
         let orders = state.orders;
@@ -158,13 +202,16 @@ fn judge(place: &Weak<Place>, foreign: &Foreign, seen: &Mutex<State>, moment: &M
     }
     let before = moment.when == When::Before;
     if before && state.orders.late == Some(number) {
-        state.late = true;
+        state.late = Some(to);
     }
     if state.orders.kill == Some((number, moment.when)) {
         if let Some(pid) = state.pid {
             kill(pid);
         }
         return if state.orders.then == Fate::Carried { Decision::Continue } else { Decision::Drop };
+    }
+    if state.orders.lose == Some((number, moment.when)) {
+        return Decision::Drop;
     }
     if before && state.orders.release == Some(number) { Decision::Hold } else { Decision::Continue }
 }
