@@ -4,6 +4,8 @@ use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use rustix::io::Errno;
@@ -11,6 +13,10 @@ use rustix::io::Errno;
 use super::error::JournalError;
 
 const LOCK_FILE: &str = "lock";
+/// How often the lock is tried, [`LOCK_PAUSE`] apart: 2 s. A process that was killed while it started a program leaves
+/// its descriptors for a moment to the child, which closes them when the program begins.
+const LOCK_TRIES: u32 = 100;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 /// Longest text in the lock file that is read: a process id.
 const PID_BYTES_MAX: u64 = 20;
 /// How much of `/etc/passwd` is searched for a user's name.
@@ -36,7 +42,7 @@ impl Folder {
         let metadata = fs::metadata(&path).map_err(|source| files("open", &path, source))?;
         check_owner(&path, metadata.uid(), rustix::process::geteuid().as_raw())?;
         check_mode(&path, metadata.mode())?;
-        let lock = lock(&path)?;
+        let lock = lock(&path, || sleep(LOCK_PAUSE))?;
         Ok(Self { path, _lock: lock })
     }
 
@@ -99,18 +105,24 @@ fn user(uid: u32) -> String {
     }
 }
 
-fn lock(folder: &Path) -> Result<File, JournalError> {
+/// Takes the lock; `pause` is called between two tries.
+fn lock(folder: &Path, mut pause: impl FnMut()) -> Result<File, JournalError> {
     let path = folder.join(LOCK_FILE);
     let flags = OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let descriptor =
         rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR).map_err(|source| files("open", &path, source))?;
     let mut file = File::from(descriptor);
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        Err(Errno::WOULDBLOCK) => {
-            return Err(JournalError::Locked { path: folder.to_owned(), pid: holder(&mut file) });
+    let mut tries = 1;
+    loop {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => break,
+            Err(Errno::WOULDBLOCK) if tries < LOCK_TRIES => pause(),
+            Err(Errno::WOULDBLOCK) => {
+                return Err(JournalError::Locked { path: folder.to_owned(), pid: holder(&mut file) });
+            }
+            Err(source) => return Err(files("lock", &path, source)),
         }
-        Err(source) => return Err(files("lock", &path, source)),
+        tries += 1;
     }
     let write = |file: &mut File| {
         file.set_len(0)?;
@@ -132,7 +144,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
     use std::path::{Path, PathBuf};
 
-    use super::{Folder, JournalError, user};
+    use super::{Folder, JournalError, LOCK_TRIES, lock, user};
     use crate::rotation::fault::Fault;
 
     #[test]
@@ -145,6 +157,30 @@ mod tests {
         assert!(fault.next.contains("systemctl stop rotated"), "{fault}");
         drop(first);
         Folder::claim(dir.path()).expect("free again");
+    }
+
+    #[test]
+    fn who_is_about_to_let_go_is_waited_for() {
+        let dir = tempfile::tempdir().expect("dir");
+        let mut first = Some(Folder::claim(dir.path()).expect("free"));
+        let mut pauses = 0;
+        lock(dir.path(), || {
+            pauses += 1;
+            if pauses == 3 {
+                first = None;
+            }
+        })
+        .expect("free at the fourth try");
+        assert_eq!(pauses, 3);
+    }
+
+    #[test]
+    fn who_keeps_it_is_waited_for_no_longer_than_that() {
+        let dir = tempfile::tempdir().expect("dir");
+        let _first = Folder::claim(dir.path()).expect("free");
+        let mut pauses = 0;
+        lock(dir.path(), || pauses += 1).expect_err("taken");
+        assert_eq!(pauses, LOCK_TRIES - 1);
     }
 
     #[test]

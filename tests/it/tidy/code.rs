@@ -18,10 +18,11 @@ const FILE_LINES_MAX: usize = 400;
 const BINARY_LINES_MAX: usize = 50;
 
 /// Where somebody sleeps, and why it is not a poll for something that should be waited for.
-const SLEEPERS: [(&str, &str); 8] = [
+const SLEEPERS: [(&str, &str); 9] = [
     ("src/daemon/clock.rs", "the clock itself"),
     ("src/destination/process.rs", "a process group has no descriptor that tells of its end"),
     ("src/destination/replace.rs", "flock has no deadline"),
+    ("src/journal/folder.rs", "flock has no deadline"),
     ("src/proxmox/script.rs", "a server that answers slowly, on a paused clock"),
     ("tests/it/model/world.rs", "the model's clock, which moves by itself"),
     ("tests/it/site/clock.rs", "the site's clock, paused in tests"),
