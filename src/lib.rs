@@ -1,6 +1,7 @@
 //! Rotates Proxmox API tokens: makes a new token with the same rights, hands its secret to the places that use it,
 //! proves that it works, and takes the old one away after a grace period.
 
+pub mod account;
 pub mod secret;
 pub mod token;
 
@@ -13,6 +14,7 @@ pub mod vault;
 
 pub mod destination;
 pub mod journal;
+pub mod protocol;
 pub mod proxmox;
 
 pub mod config;

@@ -3,14 +3,9 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use rotated::cli::args::{ClientArgs, Command};
-use rotated::cli::check::{self, Output};
+use rotated::cli::answer;
+use rotated::cli::commands::ClientArgs;
 
 fn main() -> ExitCode {
-    match ClientArgs::parse().command {
-        Command::Check(args) => {
-            let output = if args.json { Output::Json } else { Output::Human };
-            check::run(&args.files, output, check::colour())
-        }
-    }
+    answer::run(ClientArgs::parse())
 }

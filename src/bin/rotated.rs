@@ -1,4 +1,4 @@
-//! The daemon. In this version it does one run at a time, from a timer: `rotated --once`.
+//! The daemon, or one run of what it does: `rotated --once`.
 
 use std::process::ExitCode;
 
@@ -6,11 +6,11 @@ use clap::Parser;
 use rotated::cli::args::DaemonArgs;
 use rotated::cli::{check, lines, log};
 use rotated::config;
+use rotated::daemon::life;
 use rotated::daemon::once::Wanted;
-use rotated::daemon::start;
+use rotated::daemon::start::{self, EXIT_FAILED};
 use rotated::rotation::fault::FaultCode;
 
-const EXIT_FAILED: u8 = 1;
 const EXIT_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
@@ -24,8 +24,13 @@ fn main() -> ExitCode {
         }
     };
     if !args.once {
-        anstream::eprintln!("rotated: this version works from a timer; next: run it with --once");
-        return ExitCode::from(EXIT_USAGE);
+        return match life::run(args.config, settings) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(fault) => {
+                start::tell(&fault, &lines::print_human);
+                ExitCode::from(EXIT_FAILED)
+            }
+        };
     }
     let by = format!("uid {}: rotated --once --job", rustix::process::getuid().as_raw());
     let jobs = args.jobs.into_iter().collect();

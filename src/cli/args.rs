@@ -1,8 +1,8 @@
-//! The arguments of both programs.
+//! The arguments of the daemon; those of the command are in `commands`.
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::Parser;
 
 use crate::rotation::event::Order;
 use crate::token::JobName;
@@ -42,38 +42,11 @@ fn order(text: &str) -> Result<Order, String> {
     })
 }
 
-/// Looks at the config of rotated.
-#[derive(Debug, Clone, PartialEq, Eq, Parser)]
-#[command(name = "rotate", version)]
-pub struct ClientArgs {
-    /// What to do.
-    #[command(subcommand)]
-    pub command: Command,
-}
-
-/// What `rotate` can do.
-#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
-pub enum Command {
-    /// Read the config exactly as the daemon does and print every problem
-    Check(CheckArgs),
-}
-
-/// The arguments of `rotate check`.
-#[derive(Debug, Clone, PartialEq, Eq, Args)]
-pub struct CheckArgs {
-    /// Configs, each read as by `rotated --config FILE`
-    #[arg(value_name = "FILE", default_value = CONFIG_DEFAULT)]
-    pub files: Vec<PathBuf>,
-    /// Print one JSON object
-    #[arg(long)]
-    pub json: bool,
-}
-
 #[cfg(test)]
 mod tests {
     use clap::{CommandFactory, Parser};
 
-    use super::{CONFIG_DEFAULT, ClientArgs, Command, DaemonArgs};
+    use super::{CONFIG_DEFAULT, DaemonArgs};
 
     fn daemon(words: &str) -> Result<DaemonArgs, clap::error::ErrorKind> {
         let words = std::iter::once("rotated").chain(words.split_whitespace());
@@ -83,7 +56,6 @@ mod tests {
     #[test]
     fn definitions_are_sound() {
         DaemonArgs::command().debug_assert();
-        ClientArgs::command().debug_assert();
     }
 
     #[test]
@@ -95,14 +67,6 @@ mod tests {
         assert_eq!(daemon("--job ci"), Err(MissingRequiredArgument));
         assert_eq!(daemon("--rehearse"), Err(MissingRequiredArgument));
         assert_eq!(daemon("--once --job a/b"), Err(ValueValidation));
-    }
-
-    #[test]
-    fn check_reads_the_usual_file_unless_told() {
-        let Command::Check(args) = ClientArgs::try_parse_from(["rotate", "check"]).unwrap().command;
-        assert_eq!(args.files, [std::path::PathBuf::from(CONFIG_DEFAULT)]);
-        let Command::Check(args) = ClientArgs::try_parse_from(["rotate", "check", "a", "b", "--json"]).unwrap().command;
-        assert_eq!((args.files.len(), args.json), (2, true));
     }
 
     #[test]
@@ -125,19 +89,6 @@ mod tests {
               --json           Print a JSON object per line
           -h, --help           Print help
           -V, --version        Print version
-        "#);
-        insta::assert_snapshot!(ClientArgs::command().term_width(100).render_help(), @r#"
-        Looks at the config of rotated
-
-        Usage: rotate <COMMAND>
-
-        Commands:
-          check  Read the config exactly as the daemon does and print every problem
-          help   Print this message or the help of the given subcommand(s)
-
-        Options:
-          -h, --help     Print help
-          -V, --version  Print version
         "#);
     }
 }

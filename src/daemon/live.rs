@@ -44,6 +44,11 @@ impl Live {
         Self { remote, destinations, own_login, secret: Mutex::new(None) }
     }
 
+    /// The job's destinations.
+    pub(super) fn destinations(&self) -> impl Iterator<Item = &Destination> {
+        self.destinations.values()
+    }
+
     /// Removes the temporary files that a crash left in the destinations' folders.
     pub async fn tidy(&self) -> Result<(), Fault> {
         for destination in self.destinations.values() {

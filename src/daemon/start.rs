@@ -8,15 +8,16 @@ use crate::config::Settings;
 use crate::journal::SqliteJournal;
 use crate::rotation::fault::{Fault, FaultCode};
 use crate::rotation::notice::{Listener, Notice};
+use crate::token::JobName;
+
+/// The exit code when something failed.
+pub const EXIT_FAILED: u8 = 1;
 
 /// One `rotated --once`: true if nothing failed. Blocks until it has ended.
 pub fn once(settings: &Settings, wanted: &Wanted, listener: Listener<'_>) -> Result<bool, Fault> {
     know(settings, wanted)?;
     keep_memory_private();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
-        let next = "check the limits of the service (open files, processes) and start again";
-        Fault::lasting(FaultCode::Internal, "could not start", error.to_string(), next)
-    })?;
+    let runtime = runtime()?;
     let journal = SqliteJournal::open(&settings.daemon.state_dir).map_err(|error| Fault::from(&error))?;
     let ledgers = journal.ledgers().map_err(|error| Fault::from(&error))?;
     let clock = SystemClock;
@@ -24,9 +25,20 @@ pub fn once(settings: &Settings, wanted: &Wanted, listener: Listener<'_>) -> Res
     Ok(runtime.block_on(once.run(ledgers, wanted)))
 }
 
+/// One thread: turns mostly wait for others.
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Fault> {
+    let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    built.map_err(|error| refused_by_system(&error))
+}
+
+pub(super) fn refused_by_system(error: &std::io::Error) -> Fault {
+    let next = "check the limits of the service (open files, processes) and start again";
+    Fault::lasting(FaultCode::Internal, "could not start", error.to_string(), next)
+}
+
 /// Secrets in memory shall reach no core dump, and no other process of the same user. Where the system refuses, the unit's
 /// own limits remain.
-fn keep_memory_private() {
+pub(super) fn keep_memory_private() {
     let dumpable = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
     let limited = rustix::process::setrlimit(rustix::process::Resource::Core, none);
@@ -41,13 +53,18 @@ fn know(settings: &Settings, wanted: &Wanted) -> Result<(), Fault> {
     let Some(stranger) = wanted.jobs.iter().find(|name| !known.contains(name)) else {
         return Ok(());
     };
-    let names: Vec<_> = known.iter().take(10).map(|name| name.as_str()).collect();
-    Err(Fault::lasting(
+    Err(no_such_job(settings, stranger))
+}
+
+/// A job was named that the config does not have.
+pub(super) fn no_such_job(settings: &Settings, stranger: &JobName) -> Fault {
+    let names: Vec<_> = settings.jobs.keys().take(10).map(JobName::as_str).collect();
+    Fault::lasting(
         FaultCode::JobUnknown,
         format!("there is no job called {stranger}"),
         format!("the config has: {}", names.join(", ")),
         "name one of these, or add the job to the config",
-    ))
+    )
 }
 
 /// Tells `fault` as trouble of the run itself.

@@ -4,6 +4,8 @@
 
 use uuid::Uuid;
 
+use super::halt::Halt;
+use crate::rotation::asked::AskedBy;
 use crate::rotation::event::{Event, Order, Reason, Step};
 use crate::rotation::fault::{Fault, FaultCode};
 use crate::rotation::job::Job;
@@ -36,13 +38,17 @@ pub struct Worker<'a, W, J, C> {
     pub late_max: Span,
     /// Hears of each event.
     pub observer: Observer<'a>,
+    /// Once it is said, no further step begins.
+    pub halt: Halt,
 }
 
 /// Why a rotation is asked for.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Wish {
     /// Why now.
     pub reason: Reason,
+    /// Who asks, if somebody does.
+    pub asked_by: Option<AskedBy>,
     /// Whether it ends after verify.
     pub rehearse: bool,
 }
@@ -108,14 +114,18 @@ impl<W: World, J: Journal, C: Clock> Worker<'_, W, J, C> {
         Ok(Ok(()))
     }
 
-    /// Plans a rotation and journals the plan, or journals why there is none.
+    /// Plans a rotation and journals the plan, or journals why there is none. A paused job is left alone.
     pub async fn begin(&self, ledger: &mut Ledger, job: &Job, wish: Wish) -> Result<Result<(), Fault>, Stop> {
         let looked = self.world.look(ledger, Some(job), &ledger.planning_scope(job, wish.reason, wish.rehearse)).await;
         let now = self.clock.now();
+        if let Err(fault) = ledger.may_begin(now) {
+            return Ok(Err(fault));
+        }
         let occasion = Occasion {
             rotation: RotationId::new(Uuid::now_v7()),
             instance: self.instance.clone(),
             reason: wish.reason,
+            asked_by: wish.asked_by,
             rehearse: wish.rehearse,
             late_max: self.late_max,
             now,
@@ -135,10 +145,8 @@ impl<W: World, J: Journal, C: Clock> Worker<'_, W, J, C> {
     /// Gives an operator's order; one that does not fit changes nothing.
     pub async fn order(&self, ledger: &mut Ledger, order: Order, by: &str) -> Result<Result<(), Fault>, Stop> {
         let event = Event::Ordered { order, by: by.to_owned(), at: self.clock.now() };
-        if let Err(illegal) = ledger.clone().apply(&event) {
-            let what = format!("did not {} {}", order.as_str(), ledger.key);
-            let next = "nothing was changed; see what the job is doing in `rotated --once`, without an order";
-            return Ok(Err(Fault::lasting(FaultCode::OrderRefused, what, illegal.because, next)));
+        if let Err(fault) = fits(ledger, &event, order.as_str()) {
+            return Ok(Err(fault));
         }
         if order == Order::Abandon {
             let looked = self.world.look(ledger, None, &Scope::Survey).await;
@@ -150,10 +158,44 @@ impl<W: World, J: Journal, C: Clock> Worker<'_, W, J, C> {
         Ok(Ok(()))
     }
 
+    /// Pauses the job, for ever or until then; another pause is replaced. What is left to do afterwards (a rotation that
+    /// was given up leaves a token to discard) is [`Self::run`]'s business.
+    pub async fn pause(
+        &self,
+        ledger: &mut Ledger,
+        until: Option<Timestamp>,
+        by: &str,
+    ) -> Result<Result<(), Fault>, Stop> {
+        let event = Event::Paused { until, by: by.to_owned(), at: self.clock.now() };
+        self.record_if_it_fits(ledger, event, "pause").await
+    }
+
+    /// Ends the job's pause.
+    pub async fn unpause(&self, ledger: &mut Ledger, by: &str) -> Result<Result<(), Fault>, Stop> {
+        let event = Event::Unpaused { by: by.to_owned(), at: self.clock.now() };
+        self.record_if_it_fits(ledger, event, "resume").await
+    }
+
+    async fn record_if_it_fits(
+        &self,
+        ledger: &mut Ledger,
+        event: Event,
+        verb: &str,
+    ) -> Result<Result<(), Fault>, Stop> {
+        if let Err(fault) = fits(ledger, &event, verb) {
+            return Ok(Err(fault));
+        }
+        self.record(ledger, vec![event]).await?;
+        Ok(Ok(()))
+    }
+
     /// Does what is next until there is nothing to do before `patience`, and returns what is waited for.
     pub async fn run(&self, ledger: &mut Ledger, job: Option<&Job>, patience: Timestamp) -> Result<Next, Stop> {
         for _ in 0..STEPS_MAX {
             let next = ledger.next(self.clock.now(), job);
+            if self.halt.is_said() {
+                return Ok(next);
+            }
             match next {
                 Next::Act(step) => self.act(ledger, job, &step).await?,
                 Next::Name(_) => self.name(ledger, job).await?,
@@ -205,4 +247,13 @@ impl<W: World, J: Journal, C: Clock> Worker<'_, W, J, C> {
         };
         self.record(ledger, vec![event]).await
     }
+}
+
+/// Whether an operator's order fits what the ledger is doing; else why not.
+fn fits(ledger: &Ledger, event: &Event, verb: &str) -> Result<(), Fault> {
+    ledger.clone().apply(event).map(drop).map_err(|illegal| {
+        let what = format!("did not {verb} {}", ledger.key);
+        let next = "nothing was changed; `rotate status` tells what the job is doing";
+        Fault::lasting(FaultCode::OrderRefused, what, illegal.because, next)
+    })
 }

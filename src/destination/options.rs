@@ -47,6 +47,17 @@ pub enum Target {
     Vault(VaultPath),
 }
 
+impl Target {
+    /// The Vault it is in, if it is in one.
+    #[must_use]
+    pub fn vault(&self) -> Option<&VaultName> {
+        match self {
+            Self::Vault(place) => Some(&place.vault),
+            Self::File(_) | Self::Command(_) => None,
+        }
+    }
+}
+
 /// `type = "vault"`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VaultPath {

@@ -5,9 +5,10 @@ pub mod tls;
 mod trust;
 
 use std::error::Error;
+use std::path::Path;
 use std::time::Duration;
 
-use reqwest::{Client, Response};
+use reqwest::{Client, ClientBuilder, Response};
 use rustls::ClientConfig;
 use zeroize::Zeroizing;
 
@@ -27,20 +28,32 @@ pub enum Kept {
 /// # Errors
 /// Only a bug makes it fail.
 pub fn client(settings: &ClientConfig, connect: Duration, kept: Kept) -> Result<Client, reqwest::Error> {
-    let builder = Client::builder()
-        .tls_backend_preconfigured(settings.clone())
+    let builder = builder(settings.clone(), connect);
+    match kept {
+        Kept::For(idle) => builder.pool_idle_timeout(idle),
+        Kept::Never => builder.pool_max_idle_per_host(0),
+    }
+    .build()
+}
+
+/// A client that only speaks to this Unix socket, without TLS.
+///
+/// # Errors
+/// Only a bug makes it fail.
+pub fn on_socket(socket: &Path, connect: Duration) -> Result<Client, reqwest::Error> {
+    builder(tls::nobody(), connect).unix_socket(socket).build()
+}
+
+fn builder(settings: ClientConfig, connect: Duration) -> ClientBuilder {
+    Client::builder()
+        .tls_backend_preconfigured(settings)
         .http1_only()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         .referer(false)
         .connect_timeout(connect)
-        .user_agent(concat!("rotated/", env!("CARGO_PKG_VERSION")));
-    match kept {
-        Kept::For(idle) => builder.pool_idle_timeout(idle),
-        Kept::Never => builder.pool_max_idle_per_host(0),
-    }
-    .build()
+        .user_agent(concat!("rotated/", env!("CARGO_PKG_VERSION")))
 }
 
 /// Why an answer's body was not read to its end.

@@ -95,6 +95,17 @@ pub fn settings(trust: &Trust, identity: Option<Identity>) -> Result<ClientConfi
     Ok(settings)
 }
 
+/// Settings that trust nobody, for a client that never speaks TLS: reqwest wants some, and its own need a process-wide
+/// provider.
+#[expect(clippy::expect_used, reason = "it depends on nothing that could differ")]
+pub(super) fn nobody() -> ClientConfig {
+    ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_protocol_versions(rustls::ALL_VERSIONS)
+        .expect("ring serves every version of TLS that rustls has")
+        .with_root_certificates(RootCertStore::empty())
+        .with_no_client_auth()
+}
+
 fn untrusted(trouble: Trouble, because: impl Into<String>) -> Untrusted {
     Untrusted { trouble, because: because.into() }
 }

@@ -118,7 +118,7 @@ impl JournalError {
 
     fn advice(&self) -> String {
         let restore = "stop rotated and restore a backup as docs/journal.md says; without one, move the file away \
-                       (never just delete it), run rotated again: what the destinations hold becomes current, and `--order adopt` lets it retire the rest";
+                       (never just delete it), run rotated again: what the destinations hold becomes current, and `rotate adopt` lets it retire the rest";
         match self {
             Self::Files { source, .. } if is_full(source) => FREE_SPACE.to_owned(),
             Self::Files { .. } => "see that the folder exists, belongs to the user rotated and can be written \

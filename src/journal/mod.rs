@@ -29,7 +29,7 @@ mod schema;
 mod writer;
 
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
 #[cfg(test)]
 mod view_tests;
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
+use crate::rotation::asked::AskedBy;
 use crate::rotation::event::{Event, Gave, Order, Plan, Reason, Step};
 use crate::rotation::fault::{Fault, FaultCode};
 use crate::rotation::job::{DestinationTraits, Retire, Strategy};
@@ -39,6 +40,7 @@ pub(super) fn plan(rotation: u128, fresh: &str, stale: Option<&str>) -> Plan {
         instance: "ops1".parse().expect("instance"),
         at: at(10),
         reason: Reason::Schedule,
+        asked_by: None,
         rehearse: false,
         strategy: Strategy::Replace,
         fresh: name(fresh),
@@ -89,7 +91,7 @@ pub(super) fn lost() -> Fault {
 }
 
 /// One rotation to its very end, retirement included.
-pub(super) fn whole_life() -> (LedgerKey, Vec<Event>) {
+pub(crate) fn whole_life() -> (LedgerKey, Vec<Event>) {
     let (file, command) = (destination("file-1"), destination("command-1"));
     let key = key("ci@pve!deploy");
     let fresh = "deploy-20261122T030010Z";
@@ -151,7 +153,36 @@ pub(super) fn held() -> (LedgerKey, Vec<Event>) {
     (key("ci@pve!web"), events)
 }
 
-/// Everything above, in the order it is written.
+/// A rotation that somebody asked for and a pause ended, and a pause without an end (since format version 2).
+pub(super) fn paused() -> (LedgerKey, Vec<Event>) {
+    let fresh = "docs-20261122T030010Z";
+    let asked_by = Some(AskedBy::new("uid 1000 (anna): before the audit"));
+    let by = || "uid 1000 (anna)".to_owned();
+    let plan = Plan { reason: Reason::Asked, asked_by, ..plan(4, fresh, Some("docs")) };
+    let events = vec![
+        Event::Adopted { name: name("docs"), expiry: Expiry::Never, at: at(0) },
+        planned(plan),
+        began(11, Step::Create),
+        done(12, Step::Create, Gave::Effect),
+        Event::Paused { until: Some(at(3600)), by: by(), at: at(13) },
+        began(14, Step::Discard(name(fresh))),
+        done(15, Step::Discard(name(fresh)), Gave::Effect),
+        Event::Unpaused { by: by(), at: at(16) },
+        Event::Paused { until: None, by: by(), at: at(17) },
+    ];
+    (key("ci@pve!docs"), events)
+}
+
+/// What the stored sample of a format version holds, in the order it is written.
+pub(super) fn of_version(version: usize) -> Vec<(LedgerKey, Vec<Event>)> {
+    let mut tokens = vec![whole_life(), abandoned(), held()];
+    if version >= 2 {
+        tokens.push(paused());
+    }
+    tokens
+}
+
+/// Everything above.
 pub(super) fn all() -> Vec<(LedgerKey, Vec<Event>)> {
-    vec![whole_life(), abandoned(), held()]
+    of_version(usize::MAX)
 }

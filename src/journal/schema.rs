@@ -19,10 +19,14 @@ const WAL_FILE: &str = "journal.db-wal";
 const NEW_FILE: &str = "journal.db.new";
 /// `rotd`: what `file` and `SQLite`'s header say whose it is.
 const APPLICATION_ID: i64 = 0x726f_7464;
-const SCHEMA: &str = include_str!("schema.sql");
+const TABLES: &str = include_str!("schema.sql");
+/// For people and their programs; `rotated` itself reads none of them, so a migration may drop and make them all.
+const VIEWS: &str = include_str!("views.sql");
 /// What leads from version 1 to 2, from 2 to 3, and so on. Whatever changes the tables, the views, or what may stand in
 /// an event adds one, be it empty: that keeps an older program from reading what it would misunderstand.
-const MIGRATIONS: &[&str] = &[];
+const MIGRATIONS: &[&str] = &[TO_2];
+/// Pauses, and who asked for a rotation.
+const TO_2: &str = concat!("DROP VIEW rotations; DROP VIEW log;", include_str!("views.sql"));
 /// How long a write waits for another program that is writing.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -83,7 +87,7 @@ fn create(folder: &Folder) -> Result<(), JournalError> {
 fn write_schema(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "synchronous", "EXTRA")?;
     connection.execute_batch(&format!(
-        "BEGIN; {SCHEMA} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {}; COMMIT;",
+        "BEGIN; {TABLES} {VIEWS} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {}; COMMIT;",
         MIGRATIONS.len() + 1
     ))
 }
@@ -170,7 +174,8 @@ mod tests {
     use crate::rotation::ledger::Ledger;
 
     /// Every stored sample, the oldest first; a new format version adds one and touches none.
-    const SAMPLES: &[&str] = &[include_str!("../../tests/data/journal/v1.sql")];
+    const SAMPLES: &[&str] =
+        &[include_str!("../../tests/data/journal/v1.sql"), include_str!("../../tests/data/journal/v2.sql")];
 
     fn stored(sql: &str) -> TempDir {
         let dir = tempfile::tempdir().expect("folder");
@@ -192,10 +197,10 @@ mod tests {
     #[test]
     fn stored_samples_of_every_version_replay() {
         assert_eq!(SAMPLES.len(), MIGRATIONS.len() + 1);
-        for sample in SAMPLES {
+        for (sample, version) in SAMPLES.iter().zip(1..) {
             let dir = stored(sample);
             let ledgers = SqliteJournal::open(dir.path()).expect("opens").ledgers().expect("replays");
-            let expected = sample::all().into_iter();
+            let expected = sample::of_version(version).into_iter();
             let expected =
                 expected.map(|(key, events)| Ledger::replay(key, &events).expect("legal")).collect::<Vec<_>>();
             assert_eq!(ledgers.len(), expected.len());

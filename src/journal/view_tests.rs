@@ -8,7 +8,8 @@ use tempfile::TempDir;
 
 use super::SqliteJournal;
 use super::sample::{self, at, began, done, fault, key, name, plan, planned};
-use crate::rotation::event::{Event, Gave, Order, Step};
+use crate::rotation::asked::AskedBy;
+use crate::rotation::event::{Event, Gave, Order, Plan, Step};
 use crate::rotation::ledger::{Ledger, LedgerKey, Verdict};
 use crate::rotation::ports::Journal;
 use crate::token::{Expiry, TokenId};
@@ -62,14 +63,15 @@ async fn every_event_has_words_of_its_own_in_the_log() {
 async fn rotations_have_a_line_each() {
     let dir = written(&sample::all()).await;
     let query = format!(
-        "SELECT {}, job, remote, token, fresh, stale, {}, verdict, reason FROM rotations ORDER BY token",
+        "SELECT {}, job, remote, token, fresh, stale, {}, verdict, reason, asked_by FROM rotations ORDER BY token",
         utc("started"),
         utc("ended")
     );
     insta::assert_snapshot!(asked(&dir, &query).join("\n"), @r"
-    03:00:10 | ci | lab | ci@pve!build | build-b | - | 03:00:55 | abandoned | schedule
-    03:00:10 | ci | lab | ci@pve!deploy | deploy-20261122T030010Z | deploy | 03:00:35 | rotated | schedule
-    03:00:10 | ci | lab | ci@pve!web | web-a | - | - | on hold | schedule
+    03:00:10 | ci | lab | ci@pve!build | build-b | - | 03:00:55 | abandoned | schedule | -
+    03:00:10 | ci | lab | ci@pve!deploy | deploy-20261122T030010Z | deploy | 03:00:35 | rotated | schedule | -
+    03:00:10 | ci | lab | ci@pve!docs | docs-20261122T030010Z | docs | 03:00:13 | abandoned | asked | uid 1000 (anna): before the audit
+    03:00:10 | ci | lab | ci@pve!web | web-a | - | - | on hold | schedule | -
     ");
 }
 
@@ -107,7 +109,19 @@ fn histories() -> Vec<(LedgerKey, Vec<Event>)> {
     let again = began(101, Step::Publish("command-1".parse().expect("destination")));
     all.push((web.clone(), [held.clone(), vec![ordered(Order::Abandon)]].concat()));
     all.push((web.clone(), [held, vec![ordered(Order::Retry), again]].concat()));
-    let mut rehearsal = vec![planned(crate::rotation::event::Plan { rehearse: true, ..plan(4, "web-b", None) })];
+    // A pause ends a rotation that has not begun to publish, and no other.
+    let (whole, events) = sample::whole_life();
+    for place in 2..events.len() {
+        let before_publishing =
+            !events[..place].iter().any(|event| matches!(event, Event::Began { step: Step::Publish(_), .. }));
+        let rest = if before_publishing { &[] } else { &events[place..] };
+        let pause = Event::Paused { until: None, by: "root".to_owned(), at: at(60) };
+        all.push((whole.clone(), [&events[..place], &[pause], rest].concat()));
+    }
+    let (build, mut events) = sample::abandoned();
+    events.push(Event::Paused { until: None, by: "root".to_owned(), at: at(60) });
+    all.push((build, events));
+    let mut rehearsal = vec![planned(Plan { rehearse: true, ..plan(4, "web-b", None) })];
     for step in [Step::Create, Step::Grant, Step::Verify] {
         rehearsal.extend([began(11, step.clone()), done(12, step, Gave::Effect)]);
     }
@@ -140,7 +154,7 @@ fn one_of_each() -> Vec<Event> {
         Event::Adopted { name: ci.clone(), expiry, at },
         Event::Rebuilt { current: ci.clone(), expiry, at },
         Event::Found { name: ci.clone(), expiry, at },
-        planned(plan(1, "ci-b", Some("ci-a"))),
+        planned(Plan { asked_by: Some(AskedBy::new("text")), ..plan(1, "ci-b", Some("ci-a")) }),
         Event::Refused { fault: fault(), at },
         Event::Named { fresh: ci.clone(), reuse: true, at },
         Event::Done { step: Step::Create, gave: Gave::Effect, at },
@@ -157,7 +171,9 @@ fn one_of_each() -> Vec<Event> {
         Event::Held { fault: fault(), at },
         Event::Removed { at },
         Event::Returned { at },
-        Event::Ordered { order: Order::Undo, by: text, at },
+        Event::Ordered { order: Order::Undo, by: text.clone(), at },
+        Event::Paused { until: Some(at), by: text.clone(), at },
+        Event::Unpaused { by: text, at },
     ];
     events.extend(steps.map(|step| Event::Began { step, held: Some(id.clone()), former: Some(expiry), at }));
     events
@@ -202,20 +218,22 @@ fn kind(event: &Event) -> usize {
         Event::Unseen { .. } => 31,
         Event::Seen { .. } => 32,
         Event::Expires { .. } => 33,
+        Event::Paused { .. } => 34,
+        Event::Unpaused { .. } => 35,
     }
 }
-const KINDS: usize = 34;
+const KINDS: usize = 36;
 
 /// Every place in an event that can hold a value. A destination's name is `*`, an element of a list `[]`.
 /// Before a place is added here: can a secret get into it? Then the event must not have it.
 const PLACES: &str = "at because by current event expiry.at
     fault.because fault.code fault.next fault.severity fault.what former.at fresh gave held holder name order
-    plan.at plan.comment plan.destinations.*.after plan.destinations.*.late plan.destinations.*.readable plan.drifted
+    plan.asked_by plan.at plan.comment plan.destinations.*.after plan.destinations.*.late plan.destinations.*.readable plan.drifted
     plan.expire plan.fresh plan.grace plan.grants.[].path plan.grants.[].propagate plan.grants.[].role plan.instance
     plan.job plan.late_max plan.listed plan.privsep plan.reason plan.rehearse plan.first_retire plan.retire plan.retire_after plan.reuse
     plan.rotation plan.stale plan.stale_expiry plan.strategy reuse
     step step.after step.confirm step.delete step.discard step.expire step.extend.[] step.extend.[].at step.publish
-    step.recover step.revive";
+    step.recover step.revive until";
 
 fn places(value: &Value, path: &str, found: &mut BTreeSet<String>) {
     let below = |key: &str| {

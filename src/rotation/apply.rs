@@ -10,6 +10,7 @@ use super::job::{Retire, Strategy};
 use super::ledger::{Entry, IllegalEvent, Ledger, Origin, Outcome, State, Verdict};
 use super::mark::RotationId;
 use super::name;
+use super::pause::Pause;
 use super::phase::Rotation;
 use super::time::Timestamp;
 use crate::token::{DestinationName, Expiry, TokenId, TokenName};
@@ -76,6 +77,8 @@ impl Ledger {
                 self.removed = false;
                 self.hold.take_if(|fault| fault.code == FaultCode::JobRemoved);
             }
+            Event::Paused { until, by, at } => self.begin_pause(Pause { until: *until, by: by.clone(), since: *at })?,
+            Event::Unpaused { at, .. } => self.end_pause(*at)?,
             Event::Ordered { order, at, .. } => self.obey(*order, *at)?,
         }
         Ok(())
@@ -133,6 +136,9 @@ impl Ledger {
         }
         if self.hold.is_some() {
             return Err("the ledger is on hold");
+        }
+        if self.pause(plan.at).is_some() {
+            return Err("the job is paused");
         }
         if !plan.rehearse {
             self.grants = Some(plan.grants.clone());

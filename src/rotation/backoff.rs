@@ -47,6 +47,12 @@ impl Trouble {
         self.retry_at > now && self.retry_at.since(now) <= LASTING_RETRY
     }
 
+    /// The first moment from `from` on at which it may be tried again.
+    #[must_use]
+    pub fn lets_from(&self, from: Timestamp) -> Timestamp {
+        if self.holds_back(from) { self.retry_at } else { from }
+    }
+
     /// Whether passing faults have gone on for so long that they count as lasting.
     #[must_use]
     pub fn is_lasting(&self, at: Timestamp) -> bool {

@@ -187,7 +187,7 @@ impl Ledger {
                 FaultCode::RepairFailed,
                 format!("could not repair {}", self.key),
                 format!("{REPAIRS_MAX} rotations did not help: {because}"),
-                "see the journal's view `log` for how they ended, remove the cause, then `--order retry`",
+                "see the journal's view `log` for how they ended, remove the cause, then `rotate retry JOB`",
             );
             Event::Held { fault, at }
         })

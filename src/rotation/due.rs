@@ -5,6 +5,7 @@ use super::event::Reason;
 use super::job::Job;
 use super::ledger::Ledger;
 use super::time::{Span, Timestamp};
+use super::wake::free_from;
 use crate::token::Expiry;
 
 /// A token is rotated at least this long before it expires.
@@ -14,22 +15,26 @@ impl Ledger {
     /// Why the job is due at `now`, the most urgent reason first; none when it is not, or must not be begun.
     #[must_use]
     pub fn due(&self, job: &Job, now: Timestamp) -> Option<Reason> {
+        self.begins(job, now).filter(|(at, _)| *at <= now).map(|(_, reason)| reason)
+    }
+
+    /// The first moment from `now` on at which the job is due and may be begun, and why; none when only an operator or
+    /// a look can make it so.
+    #[must_use]
+    pub fn begins(&self, job: &Job, now: Timestamp) -> Option<(Timestamp, Reason)> {
         if self.rotation.is_some() || self.hold.is_some() || self.removed {
             return None;
         }
-        if self.refused.as_ref().is_some_and(|trouble| trouble.holds_back(now)) {
-            return None;
-        }
-        if self.sick.is_some() {
+        let (at, window, reason) = if self.sick.is_some() {
             // When they are used up the next survey puts the job on hold.
-            return (self.repairs < REPAIRS_MAX).then_some(Reason::Repair);
-        }
-        if self.current().is_none() {
-            return Some(Reason::First);
-        }
-        let (at, reason) = self.next_due(job)?;
-        let opens = job.window.as_ref().map_or(at.max(now), |window| window.next_opening(at.max(now)));
-        (at <= now && opens <= now).then_some(reason)
+            (self.repairs < REPAIRS_MAX).then_some((now, None, Reason::Repair))?
+        } else if self.current().is_none() {
+            (now, None, Reason::First)
+        } else {
+            self.next_due(job).map(|(at, reason)| (at, job.window.as_ref(), reason))?
+        };
+        let free = free_from(self.unpaused_from(at.max(now)), window, self.refused.as_ref());
+        (free < Timestamp::MAX).then_some((free, reason))
     }
 
     /// When the current token is next due and why: the earliest of expiry, age and calendar.

@@ -307,6 +307,23 @@ pub enum Event {
         /// When.
         at: Timestamp,
     },
+    /// An operator paused the job: no rotation begins and nothing is retired (PROTOCOL R23).
+    Paused {
+        /// When the pause ends by itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<Timestamp>,
+        /// Who.
+        by: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// An operator ended the pause before its time.
+    Unpaused {
+        /// Who.
+        by: String,
+        /// When.
+        at: Timestamp,
+    },
     /// An operator gave an order.
     Ordered {
         /// Which.
@@ -344,6 +361,8 @@ impl Event {
             | Self::Held { at, .. }
             | Self::Removed { at }
             | Self::Returned { at }
+            | Self::Paused { at, .. }
+            | Self::Unpaused { at, .. }
             | Self::Ordered { at, .. } => *at,
         }
     }

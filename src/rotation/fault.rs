@@ -100,6 +100,8 @@ fault_codes! {
     Abandoned = "abandoned",
     /// An order does not fit what the job is doing.
     OrderRefused = "order_refused",
+    /// So many are on hold on one remote or Vault that nothing new begins there.
+    TooManyHolds = "too_many_holds",
     /// A name that the rotation needs is taken by somebody else's token.
     NameTaken = "name_taken",
     /// A destination cannot be read back.
@@ -140,12 +142,22 @@ fault_codes! {
     VaultTokenEnding = "vault_token_ending",
     /// The `after` action failed.
     AfterFailed = "after_failed",
+    /// The rotator's login may do more than it needs, and somebody who stole it could do great harm.
+    LoginTooStrong = "login_too_strong",
     /// A secret reference of the daemon's own cannot be read.
     CredentialUnreadable = "credential_unreadable",
     /// The journal cannot be written.
     JournalUnwritable = "journal_unwritable",
     /// The journal cannot be read: it is damaged, foreign, or of a newer version.
     JournalUnreadable = "journal_unreadable",
+    /// What was asked on the control socket cannot be understood.
+    RequestMalformed = "request_malformed",
+    /// Whoever asks on the control socket may not.
+    RequestForbidden = "request_forbidden",
+    /// The new config is wrong, so the old one stays in force.
+    ConfigWrong = "config_wrong",
+    /// The control socket cannot be opened.
+    SocketUnusable = "socket_unusable",
     /// The program has a bug: an event did not fit its phase, an invariant was broken.
     Internal = "internal",
 }

@@ -18,6 +18,7 @@ use super::backoff::Trouble;
 use super::event::{Event, Plan, Reason, Step};
 use super::fault::Fault;
 use super::mark::RotationId;
+use super::pause::Pause;
 use super::phase::Rotation;
 use super::time::{Span, Timestamp};
 use crate::token::{DestinationName, Expiry, Grant, RemoteName, TokenId, TokenName};
@@ -144,6 +145,8 @@ pub struct Ledger {
     pub rotation: Option<Rotation>,
     /// Why nothing goes on until an operator acts.
     pub hold: Option<Fault>,
+    /// The pause ordered last; it may be over ([`Ledger::pause`]).
+    pub paused: Option<Pause>,
     /// When the current token was first known; its age counts from then.
     pub since: Option<Timestamp>,
     /// Whether any rotation ever reached grace.
@@ -202,6 +205,7 @@ impl Ledger {
             entries: BTreeMap::new(),
             rotation: None,
             hold: None,
+            paused: None,
             since: None,
             published: false,
             grants: None,

@@ -23,9 +23,11 @@ mod zone;
 pub mod mark;
 pub mod name;
 
+pub mod asked;
 pub mod event;
 pub mod ledger;
 pub mod look;
+pub mod pause;
 pub mod phase;
 
 mod apply;
@@ -37,6 +39,7 @@ pub mod next;
 mod order;
 pub mod plan;
 mod steps;
+pub mod wake;
 
 pub mod notice;
 pub mod ports;

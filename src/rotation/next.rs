@@ -6,6 +6,7 @@ use super::job::Job;
 use super::ledger::{Entry, Ledger, State};
 use super::phase::{Memory, Phase, Progress, Rotation};
 use super::time::{Span, Timestamp};
+use super::wake::free_from;
 use crate::token::{DestinationName, Expiry, TokenName};
 
 /// A fresh token's expiry is moved when it has lost more than this while the rotation waited (PROTOCOL R22).
@@ -61,11 +62,19 @@ impl Ledger {
         waits.into_iter().min().map_or(Next::Rest, |(until, what)| Next::Wait { until, what })
     }
 
-    /// The rotation's own next step.
+    /// The rotation's own next step, or the moment at which there is one.
     fn forward(&self, rotation: &Rotation, now: Timestamp) -> Next {
-        if let Some(trouble) = rotation.trouble.as_ref().filter(|trouble| trouble.holds_back(now)) {
-            return Next::Wait { until: trouble.retry_at, what: Waiting::Retry };
+        let lets_from = |moment| rotation.trouble.as_ref().map_or(moment, |trouble| trouble.lets_from(moment));
+        let retry_at = lets_from(now);
+        match self.step_forward(rotation, retry_at) {
+            Next::Wait { until, what } => Next::Wait { until: lets_from(until), what },
+            Next::Act(_) | Next::Name(_) if retry_at > now => Next::Wait { until: retry_at, what: Waiting::Retry },
+            now @ (Next::Act(_) | Next::Name(_) | Next::Rest) => now,
         }
+    }
+
+    /// What the phase asks for, whatever failed before.
+    fn step_forward(&self, rotation: &Rotation, now: Timestamp) -> Next {
         match &rotation.phase {
             Phase::Naming(because) => Next::Name(*because),
             Phase::Planned if rotation.reuse => Next::Act(Step::Regenerate),
@@ -130,14 +139,15 @@ impl Ledger {
     /// What may happen to one name, apart from the rotation under way.
     fn retire(&self, name: &TokenName, entry: &Entry, now: Timestamp, job: Option<&Job>) -> Next {
         let in_work = self.rotation.as_ref().is_some_and(|rotation| rotation.counts_on(name));
-        let (from, step) = match entry.state {
-            State::Unshared { look_at, .. } if !in_work => (look_at, Step::Discard(name.clone())),
-            State::Reviving => (now, Step::Revive(name.clone())),
+        let window = job.and_then(|job| job.retire_window.as_ref());
+        let (from, window, step) = match entry.state {
+            State::Unshared { look_at, .. } if !in_work => (look_at, None, Step::Discard(name.clone())),
+            State::Reviving => (now, None, Step::Revive(name.clone())),
             State::Grace { until, asks: false } if self.may_retire(job) => {
-                (opening(until.max(now), job), Step::Expire(name.clone()))
+                (self.unpaused_from(until.max(now)), window, Step::Expire(name.clone()))
             }
             State::Expired { delete_at } if self.may_retire(job) => {
-                (opening(delete_at.max(now), job), Step::Delete(name.clone()))
+                (self.unpaused_from(delete_at.max(now)), window, Step::Delete(name.clone()))
             }
             State::Unshared { .. }
             | State::Current
@@ -146,13 +156,10 @@ impl Ledger {
             | State::Expired { .. }
             | State::Resting => return Next::Rest,
         };
-        let retry_at =
-            entry.trouble.as_ref().filter(|trouble| trouble.holds_back(now)).map_or(from, |trouble| trouble.retry_at);
-        let from = from.max(retry_at);
-        match from {
+        match free_from(from.max(now), window, entry.trouble.as_ref()) {
             Timestamp::MAX => Next::Rest,
-            _ if from <= now => Next::Act(step),
-            _ => Next::Wait { until: from, what: Waiting::Retirement },
+            free if free <= now => Next::Act(step),
+            until => Next::Wait { until, what: Waiting::Retirement },
         }
     }
 
@@ -177,9 +184,4 @@ fn recover(rotation: &Rotation) -> Next {
         None if rotation.is_in_place() => Next::Act(Step::Regenerate),
         None => Next::Name(Because::SecretLost),
     }
-}
-
-/// The first moment from `from` on at which the job lets retirements happen.
-fn opening(from: Timestamp, job: Option<&Job>) -> Timestamp {
-    job.and_then(|job| job.retire_window.as_ref()).map_or(from, |window| window.next_opening(from))
 }

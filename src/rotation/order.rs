@@ -16,7 +16,7 @@ impl Ledger {
         self.abandonable().map_err(|because| {
             self.refused_order(
                 because,
-                "during grace `--order undo` keeps the stale token, on hold `--order retry` goes on",
+                "during grace `rotate undo JOB` keeps the stale token, on hold `rotate retry JOB` goes on",
             )
         })?;
         if self.rotation.as_ref().is_some_and(|rotation| !rotation.committed) {
@@ -26,7 +26,7 @@ impl Ledger {
         if let Some((name, _)) = dead {
             let because = format!("a destination may hold {}, which is gone or expired", self.id(name));
             return Err(
-                self.refused_order(&because, "`--order retry`: the rotation goes on and replaces it everywhere")
+                self.refused_order(&because, "`rotate retry JOB`: the rotation goes on and replaces it everywhere")
             );
         }
         let refused =
@@ -34,7 +34,7 @@ impl Ledger {
         match refused {
             Some((destination, _)) => {
                 let because = format!("what destination {destination} holds does not log in");
-                Err(self.refused_order(&because, "`--order retry`: the rotation goes on and writes it anew"))
+                Err(self.refused_order(&because, "`rotate retry JOB`: the rotation goes on and writes it anew"))
             }
             None => Ok(()),
         }

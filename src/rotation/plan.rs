@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::asked::AskedBy;
 use super::fault::{Fault, FaultCode};
 use super::job::{DestinationTraits, Drift, Job, Retire, Strategy};
 use super::ledger::{Ledger, State};
@@ -27,6 +28,9 @@ pub struct Plan {
     pub at: Timestamp,
     /// Why now.
     pub reason: Reason,
+    /// Who asked for it, if somebody did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_by: Option<AskedBy>,
     /// Whether it ends after verify, touching no destination.
     pub rehearse: bool,
     /// How fresh relates to stale.
@@ -100,6 +104,8 @@ pub struct Occasion {
     pub instance: Instance,
     /// Why now.
     pub reason: Reason,
+    /// Who asked for it, if somebody did.
+    pub asked_by: Option<AskedBy>,
     /// Whether it ends after verify.
     pub rehearse: bool,
     /// How late an unanswered request may take effect.
@@ -150,6 +156,7 @@ impl Ledger {
             instance: occasion.instance.clone(),
             at: occasion.now,
             reason: occasion.reason,
+            asked_by: occasion.asked_by.clone(),
             rehearse: occasion.rehearse,
             strategy,
             fresh: fresh.name,

@@ -192,9 +192,18 @@ mod tests {
     use super::{Schedule, Window};
     use crate::rotation::time::{Span, Timestamp};
 
-    /// Clocks change by an hour, by half an hour, in the south, and not at all.
-    const ZONES: [Tz; 5] =
-        [Tz::UTC, Tz::Europe__Vienna, Tz::America__New_York, Tz::Australia__Lord_Howe, Tz::Asia__Kolkata];
+    /// Clocks change by an hour, by half an hour, at midnight, around Ramadan, and not at all.
+    const ZONES: [Tz; 7] = [
+        Tz::UTC,
+        Tz::Europe__Vienna,
+        Tz::America__New_York,
+        Tz::Australia__Lord_Howe,
+        Tz::America__Santiago,
+        Tz::Africa__Casablanca,
+        Tz::Asia__Kolkata,
+    ];
+    /// 2024 to 2027.
+    const YEARS: std::ops::Range<i64> = 1_704_067_200..1_830_297_600;
 
     fn moment(text: &str) -> Timestamp {
         Timestamp::from_seconds(DateTime::parse_from_rfc3339(text).unwrap().timestamp())
@@ -216,39 +225,51 @@ mod tests {
         }
     }
 
+    /// A Sunday.
+    const FROM: &str = "2026-11-22T12:00:00Z";
+
     #[test]
-    fn crontab_lines_mean_what_crontab_says() {
-        let from = "2026-11-22T12:00:00Z"; // a Sunday
-        check("0 3 1 */3 *", Tz::UTC, from, &["2027-01-01T03:00:00Z", "2027-04-01T03:00:00Z"]);
-        check("30 0 3 1 * *", Tz::UTC, from, &["2026-12-01T03:00:30Z"]);
-        check("0 0 * * 0", Tz::UTC, from, &["2026-11-29T00:00:00Z"]);
-        check("0 0 * * 7", Tz::UTC, from, &["2026-11-29T00:00:00Z"]);
-        check("0 0 * * SUN", Tz::UTC, from, &["2026-11-29T00:00:00Z"]);
-        check(
-            "0 0 * * fri-sun",
-            Tz::UTC,
-            from,
-            &["2026-11-27T00:00:00Z", "2026-11-28T00:00:00Z", "2026-11-29T00:00:00Z"],
-        );
-        check(
-            "0 0 13 * 5",
-            Tz::UTC,
-            from,
-            &["2026-11-27T00:00:00Z", "2026-12-04T00:00:00Z", "2026-12-11T00:00:00Z", "2026-12-13T00:00:00Z"],
-        );
-        check("0 0 */10 * 2", Tz::UTC, from, &["2026-12-01T00:00:00Z", "2027-05-11T00:00:00Z"]);
-        check("0 0 29 feb *", Tz::UTC, from, &["2028-02-29T00:00:00Z"]);
-        check(
-            "5-10/5,59 23 31 12 *",
-            Tz::UTC,
-            from,
-            &["2026-12-31T23:05:00Z", "2026-12-31T23:10:00Z", "2026-12-31T23:59:00Z"],
-        );
-        check("@monthly", Tz::UTC, from, &["2026-12-01T00:00:00Z"]);
-        check("@yearly", Tz::UTC, from, &["2027-01-01T00:00:00Z"]);
-        check("@hourly", Tz::UTC, from, &["2026-11-22T13:00:00Z"]);
-        check("@Weekly", Tz::UTC, from, &["2026-11-29T00:00:00Z"]);
-        check("@midnight", Tz::Europe__Vienna, from, &["2026-11-22T23:00:00Z"]);
+    fn a_line_has_five_fields_or_six_with_seconds_first() {
+        check("0 3 1 */3 *", Tz::UTC, FROM, &["2027-01-01T03:00:00Z", "2027-04-01T03:00:00Z"]);
+        check("30 0 3 1 * *", Tz::UTC, FROM, &["2026-12-01T03:00:30Z"]);
+        check("*/30 59 23 31 12 *", Tz::UTC, FROM, &["2026-12-31T23:59:00Z", "2026-12-31T23:59:30Z"]);
+    }
+
+    #[test]
+    fn names_lists_ranges_and_steps_are_understood() {
+        let weekend = ["2026-11-27T00:00:00Z", "2026-11-28T00:00:00Z", "2026-11-29T00:00:00Z"];
+        check("0 0 * * fri-sun", Tz::UTC, FROM, &weekend);
+        check("0 0 29 FEB *", Tz::UTC, FROM, &["2028-02-29T00:00:00Z"]);
+        let steps = ["2026-12-31T23:05:00Z", "2026-12-31T23:10:00Z", "2026-12-31T23:59:00Z"];
+        check("5-10/5,59 23 31 12 *", Tz::UTC, FROM, &steps);
+        check("0 0 1 jan,Mar *", Tz::UTC, FROM, &["2027-01-01T00:00:00Z", "2027-03-01T00:00:00Z"]);
+    }
+
+    #[test]
+    fn words_such_as_daily_are_lines() {
+        check("@hourly", Tz::UTC, FROM, &["2026-11-22T13:00:00Z"]);
+        check("@daily", Tz::UTC, FROM, &["2026-11-23T00:00:00Z", "2026-11-24T00:00:00Z"]);
+        check("@midnight", Tz::Europe__Vienna, FROM, &["2026-11-22T23:00:00Z"]);
+        check("@Weekly", Tz::UTC, FROM, &["2026-11-29T00:00:00Z"]);
+        check("@monthly", Tz::UTC, FROM, &["2026-12-01T00:00:00Z"]);
+        check("@yearly", Tz::UTC, FROM, &["2027-01-01T00:00:00Z"]);
+        check("@annually", Tz::UTC, FROM, &["2027-01-01T00:00:00Z"]);
+    }
+
+    #[test]
+    fn zero_and_seven_are_sunday() {
+        for line in ["0 0 * * 0", "0 0 * * 7", "0 0 * * SUN", "0 0 * * 0,7"] {
+            check(line, Tz::UTC, FROM, &["2026-11-29T00:00:00Z", "2026-12-06T00:00:00Z"]);
+        }
+        check("0 0 * * 6-7", Tz::UTC, FROM, &["2026-11-28T00:00:00Z", "2026-11-29T00:00:00Z"]);
+    }
+
+    #[test]
+    fn day_or_weekday_suffices_when_both_are_restricted() {
+        let either = ["2026-11-27T00:00:00Z", "2026-12-04T00:00:00Z", "2026-12-11T00:00:00Z", "2026-12-13T00:00:00Z"];
+        check("0 0 13 * 5", Tz::UTC, FROM, &either);
+        // A field that begins with `*` restricts nothing for this rule, as crontab(5) says.
+        check("0 0 */10 * 2", Tz::UTC, FROM, &["2026-12-01T00:00:00Z", "2027-05-11T00:00:00Z"]);
     }
 
     #[test]
@@ -275,6 +296,9 @@ mod tests {
         // Half an hour is skipped on Lord Howe; a whole day was on Samoa.
         check("15 2 * * *", Tz::Australia__Lord_Howe, "2026-10-03T12:00:00Z", &["2026-10-03T15:30:00Z"]);
         check("0 12 30 12 *", Tz::Pacific__Apia, "2011-12-29T12:00:00Z", &["2011-12-30T10:00:00Z"]);
+        // Santiago has no midnight on the day its clocks go forward.
+        let santiago = ["2026-09-06T04:00:00Z", "2026-09-07T03:00:00Z"];
+        check("@daily", Tz::America__Santiago, "2026-09-05T12:00:00Z", &santiago);
     }
 
     #[test]
@@ -447,13 +471,43 @@ mod tests {
         field(least, most).prop_map(|text| if text.starts_with("*/") { "*".to_owned() } else { text }).boxed()
     }
 
+    /// The lines that changes of clocks matter for, through four whole years.
+    #[test]
+    fn every_due_time_of_four_years_is_croners() {
+        for zone in ZONES {
+            for line in ["30 2 * * *", "0 0 * * *", "15 1 * * *", "0 3 * * 0", "0 */6 * * *"] {
+                let (ours, theirs) = (schedule(line, zone), croner::Cron::from_str(line).unwrap());
+                let mut now = zone.timestamp_opt(YEARS.start, 0).unwrap();
+                while now.timestamp() < YEARS.end {
+                    let expected = theirs.find_next_occurrence(&now, false).unwrap();
+                    let due = ours.next_after(Timestamp::from_seconds(now.timestamp()), "ci").unwrap();
+                    assert_eq!(due.seconds(), expected.timestamp(), "{line} in {zone} after {now}");
+                    now = expected;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_herd_is_spread_over_the_jitter() {
+        let schedule = Schedule::parse("0 3 1 * *", Tz::Europe__Vienna, Span::from_seconds(1800), None).unwrap();
+        let mut minutes = [0; 30];
+        for job in 0..3000 {
+            let due = schedule.next_after(moment(FROM), &format!("job-{job}")).unwrap();
+            let late = due.since(moment("2026-12-01T02:00:00Z"));
+            minutes[usize::try_from(late.seconds() / 60).unwrap()] += 1;
+        }
+        // A hundred a minute, give or take what chance does.
+        assert!(minutes.iter().all(|count| (60..150).contains(count)), "{minutes:?}");
+    }
+
     proptest! {
-        /// croner walks the zoned calendar by itself; both must agree on every due time of four years.
+        /// croner walks the zoned calendar by itself; both must agree from any moment of four years on.
         #[test]
         fn agrees_with_croner(
             zone in prop::sample::select(ZONES.to_vec()),
             fields in (field(0, 59), field(0, 23), day_field(1, 28), field(1, 12), day_field(0, 6)),
-            from in 1_704_067_200_i64..1_830_297_600,
+            from in YEARS,
             near in prop::option::of(0..4_usize),
         ) {
             let (minute, hour, day, month, weekday) = fields;
@@ -482,7 +536,7 @@ mod tests {
         #[test]
         fn windows_open_and_close_by_the_wall_clock(
             zone in prop::sample::select(ZONES.to_vec()),
-            from in 1_704_067_200_i64..1_830_297_600,
+            from in YEARS,
             (days, opens, closes) in (1_u8..0x7f, 0..24_u32, 0..24_u32),
         ) {
             prop_assume!(opens != closes);

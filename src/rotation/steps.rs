@@ -186,7 +186,7 @@ impl Ledger {
                 FaultCode::DestinationConflict,
                 format!("could not keep the fresh secret in {destination}"),
                 format!("somebody else wrote there {REWRITES_MAX} times since the rotation began"),
-                "find the other writer and stop it, then `--order retry`",
+                "find the other writer and stop it, then `rotate retry JOB`",
             ));
         }
         Ok(())

@@ -59,20 +59,20 @@ impl Window {
         if self.is_open(moment) {
             return moment;
         }
-        let edges = self.edges(moment, self.opens, 0..=DAYS_SEARCHED_MAX);
-        edges.filter(|edge| *edge > moment && self.is_open(*edge)).min().unwrap_or(Timestamp::MAX)
+        let mut edges = self.edges(moment, self.opens, 0..=DAYS_SEARCHED_MAX);
+        edges.find(|edge| *edge > moment && self.is_open(*edge)).unwrap_or(Timestamp::MAX)
     }
 
     /// When it closes that is open at `moment`; [`Timestamp::MAX`] if it never does.
     pub(super) fn closing(&self, moment: Timestamp) -> Timestamp {
-        let edges = self.edges(moment, self.closes, -2..=DAYS_SEARCHED_MAX);
-        edges.filter(|edge| *edge > moment && !self.is_open(*edge)).min().unwrap_or(Timestamp::MAX)
+        let mut edges = self.edges(moment, self.closes, -2..=DAYS_SEARCHED_MAX);
+        edges.find(|edge| *edge > moment && !self.is_open(*edge)).unwrap_or(Timestamp::MAX)
     }
 
     /// When it closed last, if it is closed at `moment`.
     pub(super) fn last_closing(&self, moment: Timestamp) -> Option<Timestamp> {
         let edges = self.edges(moment, self.closes, -DAYS_SEARCHED_MAX..=0);
-        edges.filter(|edge| *edge <= moment && !self.is_open(*edge)).max()
+        edges.rev().find(|edge| *edge <= moment && !self.is_open(*edge))
     }
 
     /// The hours of each day it is open on: the weekday (0 is Sunday) and seconds of that day.
@@ -92,13 +92,13 @@ impl Window {
         (apart.max().unwrap_or(7) * u64::from(DAY_SECONDS)).saturating_sub(length)
     }
 
-    /// When the wall clock shows `second` of each of its days, some days around `moment`.
+    /// When the wall clock shows `second` of each of its days, some days around `moment`, in order.
     fn edges(
         &self,
         moment: Timestamp,
         second: u32,
         days: std::ops::RangeInclusive<i64>,
-    ) -> impl Iterator<Item = Timestamp> + '_ {
+    ) -> impl DoubleEndedIterator<Item = Timestamp> + '_ {
         let today = wall(moment, self.zone).map(|wall| wall.date());
         // One day more to begin with: yesterday's window may still be open, and zones differ by a day.
         let days = *days.start() - 1..=*days.end();

@@ -1,7 +1,9 @@
 //! Everything that is more than one file's own business, as one program.
 
 mod bao;
+mod cli;
 mod conformance;
+mod control;
 mod model;
 mod process;
 mod raw_client;

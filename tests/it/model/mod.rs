@@ -15,6 +15,7 @@ mod world;
 use std::collections::BTreeMap;
 
 use futures_util::FutureExt;
+use rotated::daemon::halt::Halt;
 use rotated::daemon::worker::{Wish, Worker};
 use rotated::rotation::event::{Event, Order, Reason};
 use rotated::rotation::fault::FaultCode;
@@ -67,7 +68,8 @@ pub(crate) fn instance() -> Instance {
 }
 
 pub(crate) fn worker<'a>(sim: &'a Sim, instance: &'a Instance) -> Worker<'a, Sim, Sim, Sim> {
-    Worker { world: sim, journal: sim, clock: sim, instance, late_max: LATE_MAX, observer: &|_, _| {} }
+    let halt = Halt::default();
+    Worker { world: sim, journal: sim, clock: sim, instance, late_max: LATE_MAX, observer: &|_, _| {}, halt }
 }
 
 pub(crate) fn key(job: &Job) -> LedgerKey {
@@ -91,7 +93,10 @@ async fn process(sim: &Sim, job: &Job, wanted: &mut usize) -> Ledger {
             let repair = ledger.sick.is_some();
             if repair || *wanted > 0 {
                 let reason = if repair { Reason::Repair } else { Reason::Asked };
-                let planned = worker.begin(&mut ledger, job, Wish { reason, rehearse: false }).await.expect("begin");
+                let planned = worker
+                    .begin(&mut ledger, job, Wish { reason, asked_by: None, rehearse: false })
+                    .await
+                    .expect("begin");
                 match planned {
                     Ok(()) if !repair => *wanted -= 1,
                     Ok(()) => {}

@@ -4,10 +4,12 @@
 
 mod creating;
 mod laws;
+mod pausing;
 mod publishing;
 mod retiring;
 mod seeing;
 mod steering;
+mod waking;
 
 use futures_util::FutureExt;
 use rotated::daemon::worker::{Stop, Wish};
@@ -74,7 +76,7 @@ impl Play {
     }
 
     pub(super) fn begin(&mut self, reason: Reason) -> Result<(), Fault> {
-        self.wish(Wish { reason, rehearse: false })
+        self.wish(Wish { reason, asked_by: None, rehearse: false })
     }
 
     pub(super) fn wish(&mut self, wish: Wish) -> Result<(), Fault> {

@@ -139,7 +139,7 @@ fn usage_and_config_errors_exit_2() {
     let unknown = run(&place, &["--once", "--job", "nobody"]);
     snapshot!("unknown_job", place, unknown);
     assert_eq!(run(&place, &["--once", "--nonsense"]).code, Some(2));
-    assert_eq!(run(&place, &[]).code, Some(2));
+    assert_eq!(run(&place, &["--job", "ci"]).code, Some(2));
     fs::write(place.config(), "[remote.lab]\nproduct = \"pvee\"\n[job.ci]\nremote = \"lb\"\n").expect("written");
     let ended = run(&place, &["--once"]);
     assert_eq!(ended.code, Some(2));

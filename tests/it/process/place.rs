@@ -97,10 +97,11 @@ impl Place {
         };
         let vault = self.store.as_ref().map_or_else(String::new, |store| store.furnish(self.folder()));
         let text = format!(
-            "[daemon]\ninstance = \"ops1\"\nstate_dir = \"{state}\"\nlate_max = \"180s\"\n\
+            "[daemon]\ninstance = \"ops1\"\nstate_dir = \"{state}\"\nsocket = \"{socket}\"\nlate_max = \"180s\"\n\
              [remote.lab]\nproduct = \"pve\"\nurls = [\"{url}\"]\nca_file = \"{ca}\"\n\
              auth = {{ api_token = \"{login}\" }}\n{vault}{job}",
             state = self.path("state").display(),
+            socket = self.path("rotated.sock").display(),
             url = self.site.url(0),
             ca = self.path("ca.pem").display(),
         );

@@ -4,7 +4,7 @@ use super::{File, enforce, none, repository};
 
 /// Modules from the lowest rank to the highest. One may name those of lower ranks only; strangers share a rank.
 const RANKS: [&[&str]; 7] = [
-    &["secret", "token"],
+    &["secret", "token", "account"],
     &["reference", "https"],
     &["rotation"],
     &["vault"],

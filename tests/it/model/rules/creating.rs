@@ -330,7 +330,7 @@ fn p6_a_rehearsal_publishes_nothing_and_leaves_nothing() {
     for strategy in [Strategy::Replace, Strategy::Alternate, Strategy::InPlace] {
         let mut play = play_with(strategy, &[Kind::File]);
         play.survey().expect("a survey");
-        play.wish(Wish { reason: Reason::Asked, rehearse: true }).expect("a plan");
+        play.wish(Wish { reason: Reason::Asked, asked_by: None, rehearse: true }).expect("a plan");
         play.work();
         assert_eq!(play.verdict(), Some(Verdict::Rehearsed));
         assert_eq!(play.steps("verify").len(), 1);

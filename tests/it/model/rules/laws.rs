@@ -5,6 +5,7 @@ use proptest::option;
 use proptest::prelude::{Just, ProptestConfig, Strategy as Generator, any, prop_oneof};
 use proptest::sample::select;
 use proptest::{prop_assert, prop_assert_eq, proptest};
+use rotated::rotation::asked::AskedBy;
 use rotated::rotation::event::{Because, Event, Gave, Order, Plan, Reason, Step};
 use rotated::rotation::fault::{Fault, FaultCode};
 use rotated::rotation::job::{Job, Retire, Strategy};
@@ -18,14 +19,14 @@ use uuid::Uuid;
 use super::super::world::{Kind, LATE_MAX, Mishap, name, rights};
 use super::super::{check, instance, job, key};
 
-const START: i64 = 1_795_402_800_000;
-const KINDS: [Kind; 2] = [Kind::Remote, Kind::WriteOnly];
+pub(super) const START: i64 = 1_795_402_800_000;
+pub(super) const KINDS: [Kind; 2] = [Kind::Remote, Kind::WriteOnly];
 
 fn names() -> impl Generator<Value = TokenName> {
     select(vec!["ci", "ci-a", "ci-b", "ci-20261123T030000Z", "ci-20261123T030001Z"]).prop_map(name)
 }
 
-fn times() -> impl Generator<Value = Timestamp> {
+pub(super) fn times() -> impl Generator<Value = Timestamp> {
     let near = (0..90 * 86_400_000_i64).prop_map(|after| Timestamp::from_millis(START + after));
     let far = select(vec![i64::MIN, -1, 0, i64::MAX - 1, i64::MAX]).prop_map(Timestamp::from_millis);
     prop_oneof![20 => near, 1 => far]
@@ -75,7 +76,7 @@ fn gifts() -> impl Generator<Value = Gave> {
     ]
 }
 
-fn strategies() -> impl Generator<Value = Strategy> {
+pub(super) fn strategies() -> impl Generator<Value = Strategy> {
     select(vec![Strategy::Replace, Strategy::Alternate, Strategy::InPlace])
 }
 
@@ -92,6 +93,7 @@ fn plans() -> impl Generator<Value = Plan> {
             instance: instance(),
             at,
             reason,
+            asked_by: (reason == Reason::Asked).then(|| AskedBy::new("uid 0 (root): a test")),
             rehearse,
             strategy,
             fresh,
@@ -114,7 +116,7 @@ fn plans() -> impl Generator<Value = Plan> {
     })
 }
 
-fn events() -> impl Generator<Value = Event> {
+pub(super) fn events() -> impl Generator<Value = Event> {
     let orders = select(vec![Order::Retry, Order::Abandon, Order::Retire, Order::Undo, Order::Adopt]);
     prop_oneof![
         2 => (names(), expiries(), times(), 0..3).prop_map(|(name, expiry, at, which)| match which {
@@ -145,6 +147,8 @@ fn events() -> impl Generator<Value = Event> {
             3 => Event::Removed { at },
             _ => Event::Returned { at },
         }),
+        1 => (option::of(times()), times()).prop_map(|(until, at)| Event::Paused { until, by: "a test".into(), at }),
+        1 => times().prop_map(|at| Event::Unpaused { by: "a test".into(), at }),
         1 => (orders, times()).prop_map(|(order, at)| Event::Ordered { order, by: "a test".into(), at }),
     ]
 }

@@ -1,0 +1,129 @@
+//! The life of the daemon: starts in order, hears signals, tells systemd how it is, stops in order.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::exfiltrator::origin::WithOrigin;
+use signal_hook::low_level::siginfo::Origin;
+use signal_hook_tokio::SignalsInfo;
+use tokio::sync::mpsc;
+
+use super::ask::{Handle, NotReloaded};
+use super::board::Board;
+use super::control::Control;
+use super::halt::Halt;
+use super::service::{ASKS_MAX, Service};
+use super::start;
+use super::systemd;
+use crate::config::Settings;
+use crate::journal::SqliteJournal;
+use crate::rotation::fault::{Fault, FaultCode};
+
+/// How long what is left may take at the very end, after the turns have ended: closing the journal and the sockets.
+const CLOSE_WAIT: Duration = Duration::from_secs(5);
+
+/// Runs the daemon until it is told to stop. Blocks.
+///
+/// # Errors
+/// What keeps it from starting: the journal, the sockets, the system's limits.
+pub fn run(config: PathBuf, settings: Settings) -> Result<(), Fault> {
+    start::keep_memory_private();
+    let runtime = start::runtime()?;
+    let journal = SqliteJournal::open(&settings.daemon.state_dir).map_err(|error| Fault::from(&error))?;
+    let ledgers = journal.ledgers().map_err(|error| Fault::from(&error))?;
+    let outcome = runtime.block_on(live(config, settings, journal, Board::new(ledgers)));
+    // A look that was cut off may still hold a blocking thread.
+    runtime.shutdown_timeout(CLOSE_WAIT);
+    outcome
+}
+
+async fn live(config: PathBuf, settings: Settings, journal: SqliteJournal, board: Board) -> Result<(), Fault> {
+    let (journal, board, halt) = (Arc::new(journal), Arc::new(board), Halt::default());
+    let (asks, mut inbox) = mpsc::channel(ASKS_MAX);
+    let handle = Handle { asks, board: Arc::clone(&board), journal: Arc::clone(&journal), config: config.into() };
+    let system = |error: std::io::Error| start::refused_by_system(&error);
+    let socket = settings.daemon.socket.clone();
+    let mut service = Service::new(Arc::new(settings), journal, board, halt.clone()).map_err(system)?;
+    let signals = SignalsInfo::<WithOrigin>::new([SIGHUP, SIGINT, SIGTERM]).map_err(system)?;
+    let control = Control::open(&socket, handle.clone())?;
+    let mut beside = tokio::task::JoinSet::new();
+    beside.spawn(hear(signals, handle.clone(), halt));
+    beside.spawn(systemd::follow(handle));
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), tokens = service.len(), "started");
+    let outcome = service.run(&mut inbox).await.map_err(system);
+    // Nobody answers any more: whoever asks is told so at once.
+    drop(inbox);
+    control.close();
+    systemd::stopping().await;
+    service.wind_down().await;
+    control.end().await;
+    tracing::info!("stopped");
+    outcome
+}
+
+/// SIGHUP reloads; SIGTERM and SIGINT stop, the second one at once.
+async fn hear(mut signals: SignalsInfo<WithOrigin>, handle: Handle, halt: Halt) {
+    while let Some(origin) = signals.next().await {
+        let by = sender(&origin);
+        match origin.signal {
+            SIGHUP => {
+                tracing::info!(by, "asked to reload by SIGHUP");
+                reload(&handle).await;
+            }
+            _ if halt.is_said() => {
+                tracing::warn!(by, "told to stop a second time: stopping at once");
+                std::process::exit(i32::from(start::EXIT_FAILED));
+            }
+            _ => {
+                tracing::info!(by, "told to stop: no further step begins");
+                halt.say();
+                handle.nudge().await;
+            }
+        }
+    }
+}
+
+async fn reload(handle: &Handle) {
+    systemd::reloading().await;
+    match handle.reload().await {
+        Ok(()) => tracing::info!("went over to the new config"),
+        Err(NotReloaded::Config(problems)) => {
+            tracing::error!(%problems, "the new config is wrong; the old one stays in force");
+        }
+        Err(NotReloaded::Refused(fault)) => {
+            let (because, next) = (fault.because, fault.next);
+            tracing::error!(code = %fault.code, because, next, "the old config stays in force");
+        }
+    }
+    systemd::ready().await;
+}
+
+/// Who sent a signal, as far as the kernel tells.
+fn sender(origin: &Origin) -> String {
+    let told = origin.process.as_ref();
+    told.map_or_else(|| "the kernel".into(), |process| format!("pid {}, uid {}", process.pid, process.uid))
+}
+
+impl Handle {
+    /// Reads the config anew and goes over to it: all of it or nothing.
+    ///
+    /// # Errors
+    /// Every problem of the config, or why it cannot be gone over to now.
+    pub async fn reload(&self) -> Result<(), NotReloaded> {
+        let path = Arc::clone(&self.config);
+        let loaded = tokio::task::spawn_blocking(move || crate::config::load(&path)).await;
+        let settings = loaded
+            .map_err(|_| {
+                let what = "could not read the config";
+                let next = "report it as a bug, with the config";
+                NotReloaded::Refused(Fault::lasting(FaultCode::Internal, what, "reading it panicked", next))
+            })?
+            .map_err(NotReloaded::Config)?;
+        let settings = Box::new(settings);
+        let answer = self.ask(|reply| super::ask::Ask::Reload { settings, reply }).await;
+        answer.and_then(|answer| answer).map_err(NotReloaded::Refused)
+    }
+}

@@ -1,0 +1,383 @@
+//! The daemon at work: keeps the time, gives each token its turn, and answers those who ask.
+//!
+//! ```text
+//! timetable ── alarm ──> ready ──> queue of its remote ──> turn (a task) ──> its end ──> timetable
+//!                          ^
+//! asks (control socket) ───┘
+//! ```
+//!
+//! One task owns all of this; turns are tasks of their own, and nothing here waits for one. A turn has the ledger to
+//! itself: at most one turn a token.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinSet};
+
+use super::alarm::{Alarm, Rang};
+use super::ask::{Ask, Pulse, View};
+use super::board::Board;
+use super::clock::SystemClock;
+use super::fleet::Fleet;
+use super::halt::Halt;
+use super::queue::Queue;
+use super::slot::{ERRANDS_MAX, Ground, Place, Slot, Taken, look_interval, spread};
+use super::turn::{Begin, Errand, standing};
+use super::turns::{Ended, Turn};
+use crate::config::Settings;
+use crate::journal::SqliteJournal;
+use crate::rotation::fault::{Fault, FaultCode};
+use crate::rotation::ledger::{Ledger, LedgerKey};
+use crate::rotation::ports::Clock;
+use crate::rotation::time::{Span, Timestamp};
+
+/// How many turns there may be at a time, over all remotes.
+pub const TURNS_MAX: usize = 256;
+/// After so many holds on one remote or Vault nothing new begins there by itself.
+pub const HOLDS_MAX: usize = 3;
+/// A token that has had its turn rests at least so long.
+pub const REST_LEAST: Span = Span::from_seconds(1);
+/// How many asks may wait.
+pub const ASKS_MAX: usize = 256;
+/// How long a stop waits for the steps under way: longer than any write to a remote or Vault may take.
+pub const STOP_WAIT: Duration = Duration::from_secs(45);
+
+/// See the module's own words.
+pub struct Service {
+    pub(super) settings: Arc<Settings>,
+    pub(super) journal: Arc<SqliteJournal>,
+    pub(super) board: Arc<Board>,
+    pub(super) fleet: Fleet,
+    pub(super) halt: Halt,
+    pub(super) slots: BTreeMap<Arc<LedgerKey>, Slot>,
+    pub(super) timetable: super::timetable::Timetable,
+    queue: Queue,
+    holds: BTreeMap<Ground, BTreeSet<Arc<LedgerKey>>>,
+    turns: JoinSet<Ended>,
+    running: BTreeMap<tokio::task::Id, (Arc<LedgerKey>, AbortHandle)>,
+    alarm: Alarm,
+}
+
+impl Service {
+    /// Takes over what the journal knows. Must be called in a tokio runtime.
+    ///
+    /// # Errors
+    /// When the system is out of descriptors.
+    pub fn new(
+        settings: Arc<Settings>,
+        journal: Arc<SqliteJournal>,
+        board: Arc<Board>,
+        halt: Halt,
+    ) -> io::Result<Self> {
+        let fleet = Fleet::new(&settings);
+        let mut service = Self {
+            settings,
+            journal,
+            board,
+            fleet,
+            halt,
+            slots: BTreeMap::new(),
+            timetable: super::timetable::Timetable::default(),
+            queue: Queue::default(),
+            holds: BTreeMap::new(),
+            turns: JoinSet::new(),
+            running: BTreeMap::new(),
+            alarm: Alarm::new()?,
+        };
+        service.enrol();
+        Ok(service)
+    }
+
+    /// Works until it is told to halt; then no step begins any more, and what is under way has [`STOP_WAIT`] to end.
+    ///
+    /// # Errors
+    /// None that the system's timers are known to have.
+    pub async fn run(&mut self, asks: &mut mpsc::Receiver<Ask>) -> io::Result<()> {
+        while !self.halt.is_said() {
+            self.start_turns();
+            self.alarm.set(self.timetable.next())?;
+            tokio::select! {
+                rang = self.alarm.rings() => self.wake(rang?),
+                Some(ended) = self.turns.join_next_with_id(), if !self.turns.is_empty() => self.end(ended),
+                ask = asks.recv() => match ask {
+                    Some(ask) => self.answer(ask),
+                    None => return Ok(()),
+                },
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets the turns under way end their steps, within [`STOP_WAIT`]. What is cut off then is safe in the journal.
+    pub async fn wind_down(&mut self) {
+        // Whoever waits for an errand that nobody will take up is told so by the channel's end.
+        self.slots.values_mut().for_each(|slot| slot.errands.clear());
+        let all = async { while self.turns.join_next().await.is_some() {} };
+        if tokio::time::timeout(STOP_WAIT, all).await.is_err() {
+            tracing::warn!("steps were still under way at the end and are cut off; the next start takes them up");
+            self.turns.abort_all();
+        }
+    }
+
+    /// Makes the slots what settings and journal say, and enters when each is woken next.
+    pub(super) fn enrol(&mut self) {
+        let now = SystemClock.now();
+        let mut jobs: BTreeMap<Arc<LedgerKey>, _> = BTreeMap::new();
+        for settings in self.settings.jobs.values() {
+            let key = LedgerKey { remote: settings.job.remote.clone(), token: settings.job.token.clone() };
+            jobs.insert(Arc::new(key), Arc::new(settings.clone()));
+        }
+        let interval = look_interval(jobs.len());
+        let busy = |key: &Arc<LedgerKey>| self.board.with(key, |ledger| ledger.is_some_and(Ledger::is_busy));
+        let left: Vec<_> = self.board.keys().into_iter().filter(|key| !jobs.contains_key(key) && busy(key)).collect();
+        self.slots.retain(|key, slot| jobs.contains_key(key) || left.contains(key) || slot.place != Place::Rests);
+        for key in left {
+            self.slots.entry(Arc::clone(&key)).or_insert_with(|| Slot::new(key, None, now)).job = None;
+        }
+        for (key, job) in jobs {
+            let look_at = now + spread(&key, interval);
+            self.slots.entry(Arc::clone(&key)).or_insert_with(|| Slot::new(key, None, look_at)).job = Some(job);
+        }
+        self.timetable = super::timetable::Timetable::default();
+        let keys: Vec<_> = self.slots.keys().cloned().collect();
+        for key in keys {
+            self.count_hold(&key);
+            self.enter(&key, now, now);
+        }
+    }
+
+    fn wake(&mut self, rang: Rang) {
+        let now = SystemClock.now();
+        if rang == Rang::ClockSet {
+            tracing::info!("the system's clock was set: what is due is looked at anew");
+            let keys: Vec<_> = self.slots.keys().cloned().collect();
+            for key in &keys {
+                self.enter(key, now, now);
+            }
+        }
+        for key in self.timetable.take_due(now) {
+            self.ready(&key);
+        }
+    }
+
+    /// Enters when a resting token is woken: when something is due by itself, or when it is to be looked at; not before
+    /// `least`.
+    fn enter(&mut self, key: &Arc<LedgerKey>, now: Timestamp, least: Timestamp) {
+        let Some(slot) = self.slots.get_mut(key).filter(|slot| slot.place == Place::Rests) else { return };
+        let job = slot.job.as_ref().map(|settings| &settings.job);
+        let by_itself = self.board.with(key, |ledger| match ledger {
+            Some(ledger) if !slot.resumed && (ledger.rotation.is_some() || ledger.in_flight.is_some()) => Some(now),
+            Some(ledger) => ledger.wakes(job, now),
+            None => Some(now),
+        });
+        let by_itself = by_itself.filter(|_| !slot.blocked);
+        // What the config no longer has is not looked at.
+        let look_at = slot.job.as_ref().map(|_| slot.look_at);
+        match by_itself.into_iter().chain(look_at).min() {
+            Some(at) => self.timetable.set(key, at.max(least)),
+            None => self.timetable.remove(key),
+        }
+    }
+
+    /// It is to have a turn as soon as its remote has room.
+    pub(super) fn ready(&mut self, key: &Arc<LedgerKey>) {
+        if let Some(slot) = self.slots.get_mut(key).filter(|slot| slot.place == Place::Rests) {
+            slot.place = Place::Waits;
+            self.timetable.remove(key);
+            self.queue.push(key);
+        }
+    }
+
+    fn start_turns(&mut self) {
+        while self.running.len() < TURNS_MAX
+            && let Some(key) = self.queue.pop(|remote| self.settings.remotes.get(remote).map_or(1, |o| o.max_parallel))
+        {
+            self.start(&key);
+        }
+    }
+
+    fn start(&mut self, key: &Arc<LedgerKey>) {
+        let blocked = self.is_blocked(key);
+        let Some(slot) = self.slots.get_mut(key) else { return self.queue.done(key) };
+        slot.place = Place::Turns;
+        let (mut errand, taken) = slot.errands.pop_front().unwrap_or_default();
+        if blocked && !errand.asked {
+            errand.begin = Begin::Nothing;
+        }
+        let turn = Turn {
+            key: Arc::clone(key),
+            job: slot.job.clone(),
+            live: slot.live.take(),
+            resume: !std::mem::replace(&mut slot.resumed, true),
+            errand,
+            fleet: self.fleet.clone(),
+            settings: Arc::clone(&self.settings),
+            journal: Arc::clone(&self.journal),
+            board: Arc::clone(&self.board),
+            halt: self.halt.clone(),
+        };
+        let handle = self.turns.spawn(turn.take(taken));
+        self.running.insert(handle.id(), (Arc::clone(key), handle));
+    }
+
+    fn end(&mut self, ended: Result<(tokio::task::Id, Ended), tokio::task::JoinError>) {
+        let (id, ended) = match ended {
+            Ok((id, ended)) => (id, Ok(ended)),
+            Err(error) => (error.id(), Err(error)),
+        };
+        let Some((key, _)) = self.running.remove(&id) else { return };
+        self.queue.done(&key);
+        let now = SystemClock.now();
+        let interval = look_interval(self.slots.len());
+        let ledger = self.board.ledger(&key);
+        let Some(slot) = self.slots.get_mut(&key) else { return };
+        slot.place = Place::Rests;
+        slot.look_at = now + interval;
+        let (faults, stopped) = match ended {
+            Ok(Ended { live, faults, stopped }) => {
+                slot.live = live.filter(|_| ledger.rotation.is_some());
+                (faults, stopped)
+            }
+            Err(error) => (vec![panicked(&key, &error)], true),
+        };
+        let mut all = faults;
+        all.extend(standing(&ledger));
+        all.dedup();
+        for fault in all.iter().filter(|fault| !slot.faults.contains(fault)) {
+            let (token, remote, because, next) = (&key.token, &key.remote, &fault.because, &fault.next);
+            tracing::warn!(%token, %remote, code = %fault.code, because, next, "{}", fault.what);
+        }
+        slot.faults = all;
+        // What a turn could not do for now is not tried without a pause.
+        let least = if stopped { now + interval } else { now + REST_LEAST };
+        slot.blocked = false;
+        self.board.tell_turn(slot, ledger);
+        self.count_hold(&key);
+        self.block_if_due(&key, now);
+        self.enter(&key, now, least);
+        if self.slots.get(&key).is_some_and(|slot| !slot.errands.is_empty()) {
+            self.ready(&key);
+        }
+    }
+
+    /// Something is due and may not begin: it waits until fewer are on hold there.
+    fn block_if_due(&mut self, key: &Arc<LedgerKey>, now: Timestamp) {
+        if !self.is_blocked(key) {
+            return;
+        }
+        if let Some(slot) = self.slots.get_mut(key)
+            && let Some(job) = &slot.job
+        {
+            slot.blocked = self.board.with(key, |ledger| ledger.is_some_and(|l| l.due(&job.job, now).is_some()));
+        }
+    }
+
+    fn is_blocked(&self, key: &Arc<LedgerKey>) -> bool {
+        let Some(slot) = self.slots.get(key) else { return false };
+        slot.stands_on().any(|ground| {
+            let held = self.holds.get(&ground);
+            held.is_some_and(|held| held.len() >= HOLDS_MAX && !held.contains(key))
+        })
+    }
+
+    /// Counts the token's hold, or no longer; when fewer are on hold, what was blocked there gets its turn.
+    fn count_hold(&mut self, key: &Arc<LedgerKey>) {
+        let Some(slot) = self.slots.get(key) else { return };
+        let held = self.board.with(key, |ledger| ledger.is_some_and(|ledger| ledger.hold.is_some()));
+        let mut freed = false;
+        for ground in slot.stands_on() {
+            let all = self.holds.entry(ground).or_default();
+            let before = all.len();
+            if held {
+                all.insert(Arc::clone(key));
+            } else {
+                all.remove(key);
+            }
+            freed |= before >= HOLDS_MAX && all.len() < HOLDS_MAX;
+        }
+        if freed {
+            let blocked: Vec<_> = self.slots.values().filter(|slot| slot.blocked).map(|s| Arc::clone(&s.key)).collect();
+            for key in &blocked {
+                self.ready(key);
+            }
+        }
+    }
+
+    /// Adds an errand; a token that has its turn takes it up afterwards.
+    pub(super) fn send(&mut self, key: &Arc<LedgerKey>, errand: Errand, taken: Option<Taken>) -> Result<(), Fault> {
+        let Some(slot) = self.slots.get_mut(key) else { return Ok(()) };
+        if let Err(fault) = room(slot) {
+            if let Some(taken) = taken {
+                let _ = taken.send(Err(fault.clone()));
+            }
+            return Err(fault);
+        }
+        slot.errands.push_back((errand, taken));
+        self.ready(key);
+        Ok(())
+    }
+
+    /// How many tokens it looks after.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    pub(super) fn pulse(&self, now: Timestamp) -> Pulse {
+        let at = |place| self.slots.values().filter(|slot| slot.place == place).count();
+        let held: BTreeSet<_> = self.holds.values().flatten().collect();
+        let next = self.timetable.next();
+        Pulse {
+            tokens: self.slots.len(),
+            turning: self.running.len(),
+            waiting: at(Place::Waits),
+            held: held.len(),
+            next,
+            overdue: next.map_or(Span::ZERO, |next| now.since(next)),
+        }
+    }
+
+    /// What can be said of one token.
+    pub(super) fn view(&self, slot: &Slot) -> View {
+        View {
+            job: slot.job.clone(),
+            ledger: self.board.ledger(&slot.key),
+            place: slot.place,
+            faults: slot.faults.clone(),
+            wakes: self.timetable.at(&slot.key),
+            blocked: slot.blocked,
+        }
+    }
+}
+
+/// Whether a token can take one more errand.
+pub(super) fn room(slot: &Slot) -> Result<(), Fault> {
+    if slot.errands.len() < ERRANDS_MAX {
+        return Ok(());
+    }
+    Err(Fault::passing(
+        FaultCode::OrderRefused,
+        format!("did not take a further order for {}", slot.key),
+        format!("{ERRANDS_MAX} wait for it already"),
+        "see with `rotate status` what it is doing, and wait for that",
+    ))
+}
+
+fn panicked(key: &LedgerKey, error: &tokio::task::JoinError) -> Fault {
+    let because = if error.is_panic() { "its turn panicked" } else { "its turn was cut off" };
+    Fault::lasting(
+        FaultCode::Internal,
+        format!("stopped the turn of {key}"),
+        because,
+        "nothing was changed after that; please report it with the log around it",
+    )
+}

@@ -1,0 +1,142 @@
+//! One turn as a task: everything it needs, and what comes back.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::board::Board;
+use super::clock::SystemClock;
+use super::fleet::Fleet;
+use super::halt::Halt;
+use super::live::{Live, OwnLogin};
+use super::slot::Taken;
+use super::turn::{Errand, stopped, world};
+use super::worker::{Stop, Worker};
+use crate::config::{JobSettings, Settings};
+use crate::journal::SqliteJournal;
+use crate::protocol::words;
+use crate::protocol::{Tone, Words};
+use crate::rotation::event::Event;
+use crate::rotation::fault::{Fault, FaultCode};
+use crate::rotation::ledger::{Ledger, LedgerKey};
+use crate::rotation::time::Span;
+
+/// What a turn needs.
+pub(super) struct Turn {
+    pub key: Arc<LedgerKey>,
+    pub job: Option<Arc<JobSettings>>,
+    /// The world of the rotation under way.
+    pub live: Option<Arc<Live>>,
+    /// Whether it is the first of this process.
+    pub resume: bool,
+    pub errand: Errand,
+    pub fleet: Fleet,
+    pub settings: Arc<Settings>,
+    pub journal: Arc<SqliteJournal>,
+    pub board: Arc<Board>,
+    pub halt: Halt,
+}
+
+/// How a turn ended.
+pub(super) struct Ended {
+    /// The world, which may have the secret of the rotation under way.
+    pub live: Option<Arc<Live>>,
+    /// What went wrong beside the rotation itself.
+    pub faults: Vec<Fault>,
+    /// Whether nothing further may happen to the token for now: the journal or the core refused something.
+    pub stopped: bool,
+}
+
+impl Turn {
+    /// Takes it; whoever waits for the errand's first answer gets it.
+    pub(super) async fn take(self, taken: Option<Taken>) -> Ended {
+        let answer = |taken: Option<Taken>, answer: Result<(), Fault>| {
+            if let Some(taken) = taken {
+                let _ = taken.send(answer);
+            }
+        };
+        let live = match self.world() {
+            Ok(live) => live,
+            Err(fault) => {
+                answer(taken, Err(fault.clone()));
+                return Ended { live: None, faults: vec![fault], stopped: false };
+            }
+        };
+        let mut ledger = self.board.ledger(&self.key);
+        let name = self.job.as_ref().map(|settings| settings.job.name.clone());
+        let observer = |ledger: &Ledger, event: &Event| {
+            log(&self.key, &words::of_event(ledger, event));
+            self.board.tell_event(&self.key, name.as_ref(), ledger, event);
+        };
+        let worker = Worker {
+            world: live.as_ref(),
+            journal: self.journal.as_ref(),
+            clock: &SystemClock,
+            instance: &self.settings.daemon.instance,
+            late_max: self.settings.daemon.late_max,
+            observer: &observer,
+            halt: self.halt.clone(),
+        };
+        let outcome = async {
+            if self.resume {
+                worker.resume(&mut ledger).await?;
+            }
+            let Some(settings) = &self.job else {
+                answer(taken, Ok(()));
+                return Ok(worker.orphan_turn(&mut ledger, Span::ZERO).await?.into_iter().collect());
+            };
+            let refused = worker.take_orders(&mut ledger, &settings.job, &self.errand).await?;
+            answer(taken, refused.clone().map_or(Ok(()), Err));
+            let mut faults = worker.turn(&mut ledger, &settings.job, &self.errand, Span::ZERO).await?;
+            faults.extend(refused);
+            Ok(faults)
+        };
+        match outcome.await {
+            Ok(faults) => Ended { live: Some(live), faults, stopped: false },
+            Err(stop) => Ended { live: Some(live), faults: vec![self.told(&stop)], stopped: true },
+        }
+    }
+
+    fn told(&self, stop: &Stop) -> Fault {
+        let fault = stopped(stop, &self.key);
+        tracing::error!(token = %self.key.token, remote = %self.key.remote, code = %fault.code, because = fault.because,
+            "a token cannot be worked on");
+        fault
+    }
+
+    fn world(&self) -> Result<Arc<Live>, Fault> {
+        if let Some(live) = &self.live {
+            return Ok(Arc::clone(live));
+        }
+        let remote = match self.fleet.remotes.get(&self.key.remote) {
+            Some(Ok(remote)) => remote,
+            Some(Err(fault)) => return Err(fault.clone()),
+            None => return Err(remote_gone(&self.key)),
+        };
+        let live = match &self.job {
+            Some(settings) => world(remote, &self.fleet.vaults, settings)?,
+            None => Live::new(remote.clone(), BTreeMap::new(), OwnLogin::Fixed),
+        };
+        Ok(Arc::new(live))
+    }
+}
+
+/// What happens to a token, in the log.
+fn log(key: &LedgerKey, lines: &[Words]) {
+    for Words { tone, word, text } in lines {
+        let (token, remote) = (&key.token, &key.remote);
+        match tone {
+            Tone::Plain | Tone::Good => tracing::info!(%token, %remote, "{word}: {text}"),
+            Tone::Odd | Tone::Bad => tracing::warn!(%token, %remote, "{word}: {text}"),
+        }
+    }
+}
+
+/// What was left of a token, and its remote is not in the config any more.
+pub(super) fn remote_gone(key: &LedgerKey) -> Fault {
+    Fault::lasting(
+        FaultCode::JobRemoved,
+        format!("cannot carry on what was left of {key}"),
+        format!("the config no longer has the remote {}", key.remote),
+        "put the remote back until nothing is left to retire, or clean up there by hand",
+    )
+}
