@@ -183,7 +183,13 @@ fn open_guarded(path: &Path) -> Result<(File, Open), Reasons> {
 }
 
 fn failed(error: &io::Error, path: &Path) -> Reasons {
-    (error.to_string(), format!("let the daemon's user read {}", path.display()))
+    let shown = path.display();
+    let next = if error.kind() == io::ErrorKind::NotFound {
+        format!("write the login into {shown}, readable for the daemon's user only")
+    } else {
+        format!("let the daemon's user read {shown}")
+    };
+    (error.to_string(), next)
 }
 
 /// One byte more than allowed is read, so that the caller can tell.
@@ -294,7 +300,7 @@ mod tests {
         let error = Local::File(pipe).read().await.expect_err("a pipe");
         assert!(error.because.contains("regular file"), "{error}");
         let error = Local::File(folder.path().join("absent")).read().await.expect_err("absent");
-        assert!(error.to_string().contains("absent"), "{error}");
+        assert!(error.to_string().contains("absent") && error.next.contains("write the login into"), "{error}");
     }
 
     #[test]
