@@ -62,7 +62,7 @@ fn the_commands_for_vault_work_when_pasted() {
     fs::write(file("ca.pem"), bao.ca_pem()).expect("written");
     fs::create_dir(file("rotated")).expect("a folder");
     fs::write(file("rotated/rotated.toml"), CONFIG).expect("written");
-    paste(&bao, home.path(), block(&readme, "## Delivering to Vault"));
+    paste(&bao, home.path(), block(&readme, "rotated needs a policy for the paths"));
     let config = block(&readme, "In the config, the Vault")
         .replace("https://127.0.0.1:8200", &bao.address())
         .replace("/tmp/bao/vault-ca.pem", &file("ca.pem").display().to_string());
