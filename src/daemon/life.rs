@@ -71,7 +71,10 @@ async fn hear(mut signals: SignalsInfo<WithOrigin>, handle: Handle, halt: Halt) 
         match origin.signal {
             SIGHUP => {
                 tracing::info!(by, "asked to reload by SIGHUP");
-                reload(&handle).await;
+                systemd::reloading().await;
+                // Nobody waits for the answer; the log has it.
+                let _ = handle.reload().await;
+                systemd::ready().await;
             }
             _ if halt.is_said() => {
                 tracing::warn!(by, "told to stop a second time: stopping at once");
@@ -86,21 +89,6 @@ async fn hear(mut signals: SignalsInfo<WithOrigin>, handle: Handle, halt: Halt) 
     }
 }
 
-async fn reload(handle: &Handle) {
-    systemd::reloading().await;
-    match handle.reload().await {
-        Ok(()) => tracing::info!("went over to the new config"),
-        Err(NotReloaded::Config(problems)) => {
-            tracing::error!(%problems, "the new config is wrong; the old one stays in force");
-        }
-        Err(NotReloaded::Refused(fault)) => {
-            let (because, next) = (fault.because, fault.next);
-            tracing::error!(code = %fault.code, because, next, "the old config stays in force");
-        }
-    }
-    systemd::ready().await;
-}
-
 /// Who sent a signal, as far as the kernel tells.
 fn sender(origin: &Origin) -> String {
     let told = origin.process.as_ref();
@@ -108,11 +96,26 @@ fn sender(origin: &Origin) -> String {
 }
 
 impl Handle {
-    /// Reads the config anew and goes over to it: all of it or nothing.
+    /// Reads the config anew and goes over to it: all of it or nothing. The log tells which.
     ///
     /// # Errors
     /// Every problem of the config, or why it cannot be gone over to now.
     pub async fn reload(&self) -> Result<(), NotReloaded> {
+        let reloaded = self.go_over().await;
+        match &reloaded {
+            Ok(()) => tracing::info!("went over to the new config"),
+            Err(NotReloaded::Config(problems)) => {
+                tracing::error!(%problems, "the new config is wrong; the old one stays in force");
+            }
+            Err(NotReloaded::Refused(fault)) => {
+                let (because, next) = (&fault.because, &fault.next);
+                tracing::error!(code = %fault.code, because, next, "the old config stays in force");
+            }
+        }
+        reloaded
+    }
+
+    async fn go_over(&self) -> Result<(), NotReloaded> {
         let path = Arc::clone(&self.config);
         let loaded = tokio::task::spawn_blocking(move || crate::config::load(&path)).await;
         let settings = loaded

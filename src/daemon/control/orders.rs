@@ -111,12 +111,8 @@ pub(super) async fn reload(desk: &Desk, peer: &Peer, request: Request) -> Answer
     tracing::info!(by = peer.name(), "asked to reload");
     let _one = desk.reloads.acquire().await;
     match desk.handle.reload().await {
-        Ok(()) => {
-            tracing::info!("went over to the new config");
-            well(&serde_json::json!({}))
-        }
+        Ok(()) => well(&serde_json::json!({})),
         Err(NotReloaded::Config(problems)) => {
-            tracing::error!(%problems, "the new config is wrong; the old one stays in force");
             let fault = Fault::lasting(
                 FaultCode::ConfigWrong,
                 "did not go over to the new config",
