@@ -10,8 +10,10 @@ use super::daemon::Daemon;
 use super::farm::{Consumers, Farm};
 
 const JOBS: usize = 20;
-/// How often it is killed.
+/// How often it is killed, unless [`KILLS_VARIABLE`] asks for more.
 const KILLS: usize = 25;
+/// For a run of some minutes: `ROTATED_KILLS=500 cargo test --test it killed_again -- --nocapture`.
+const KILLS_VARIABLE: &str = "ROTATED_KILLS";
 /// Every job is due every three seconds, spread by its jitter.
 const BUSY: &str = "schedule = \"*/3 * * * * *\"\ngrace = \"1s\"\nretire_after = \"0s\"\nfirst_retire = \"auto\"";
 /// The same jobs with nothing due any more.
@@ -19,11 +21,12 @@ const QUIET: &str = "grace = \"1s\"\nretire_after = \"0s\"\nfirst_retire = \"aut
 
 #[test]
 fn killed_again_and_again_no_consumer_is_refused_and_every_rotation_ends() {
+    let kills = std::env::var(KILLS_VARIABLE).map_or(KILLS, |wanted| wanted.parse().expect("a number"));
     let began = Instant::now();
     let farm = Arc::new(Farm::new(JOBS, BUSY));
     let consumers = Consumers::start(&farm, JOBS);
     let mut counts = Counts::default();
-    for round in 0..KILLS {
+    for round in 0..kills {
         let daemon = Daemon::start(farm.folder());
         let mut events = daemon.follow("");
         // Each time at another event, early and late.
@@ -48,7 +51,7 @@ fn killed_again_and_again_no_consumer_is_refused_and_every_rotation_ends() {
     assert_eq!(daemon.stop().code, Some(0));
     let seen = consumers.stop();
     println!(
-        "{KILLS} kills in {:?}: {} consumer calls, {} failed; events seen: {:?}",
+        "{kills} kills in {:?}: {} consumer calls, {} failed; events seen: {:?}",
         began.elapsed(),
         seen.calls,
         seen.failed.len(),
