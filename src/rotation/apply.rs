@@ -161,7 +161,9 @@ impl Ledger {
         };
         rotation.fresh = fresh.clone();
         rotation.reuse = reuse;
-        rotation.names += 1;
+        if !rotation.has_lost_its_secret() {
+            rotation.names += 1;
+        }
         rotation.doubted = false;
         rotation.reach(super::phase::Phase::Planned);
         self.last_name = self.last_name.max(name::suffix(&stem, fresh));
@@ -253,7 +255,11 @@ impl Ledger {
                 "nothing: the daemon looks what became of it",
             );
             // An interrupted step changes the ledger just as an unanswered one does; illegal ones were refused before.
-            let _ = self.fail(&step, &fault, at);
+            let _ = if matches!(step, Step::Create | Step::Regenerate) {
+                self.lose_fresh(&fault, at)
+            } else {
+                self.fail(&step, &fault, at)
+            };
             if let Some(rotation) = self.rotation.as_mut() {
                 rotation.trouble = rotation_trouble;
             }
