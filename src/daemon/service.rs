@@ -158,7 +158,8 @@ impl Service {
                 self.enter(key, now, now);
             }
         }
-        for key in self.timetable.take_due(now) {
+        for (due, key) in self.timetable.take_due(now) {
+            tracing::trace!(token = %key.token, late_ms = now.since(due).millis(), "due");
             self.ready(&key);
         }
     }

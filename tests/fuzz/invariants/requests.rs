@@ -20,6 +20,8 @@ use tokio::time::timeout;
 
 /// No answer takes longer, as nothing that is asked for can be reached.
 const ANSWER_WAIT: Duration = Duration::from_secs(20);
+/// The kind of an answer that has no end of its own.
+const LIVE: &[u8] = b"application/jsonl";
 /// One job on a remote that refuses connections.
 const CONFIG: &str = "[daemon]\ninstance = \"ops1\"\n[remote.lab]\nproduct = \"pve\"\nurls = [\"https://127.0.0.1:1\"]\n\
                       auth = { api_token = \"env:NO_SUCH_LOGIN\" }\n[job.ci]\nremote = \"lab\"\ntoken = \"ci@pve!deploy\"\n\
@@ -66,7 +68,8 @@ impl Daemon {
                 let _ = stream.write_all(data).await;
                 let _ = stream.shutdown().await;
                 let mut answer = Vec::new();
-                let _ = stream.read_to_end(&mut answer).await;
+                // Events go on for as long as somebody may still send: it has only half hung up.
+                while !is_live(&answer) && stream.read_buf(&mut answer).await.is_ok_and(|size| size > 0) {}
                 answer
             };
             timeout(ANSWER_WAIT, all).await.expect("it answers or hangs up")
@@ -83,6 +86,12 @@ pub(crate) fn hold(data: &[u8]) {
         let status = daemon.ask(b"GET /v1/status HTTP/1.1\r\nhost: x\r\n\r\n");
         assert!(status.starts_with(b"HTTP/1.1 200 OK\r\n"), "{}", String::from_utf8_lossy(&status));
     });
+}
+
+/// Whether it is, or ends with, an answer that has no end of its own.
+fn is_live(answer: &[u8]) -> bool {
+    let at = answer.windows(LIVE.len()).position(|part| part == LIVE);
+    at.is_some_and(|at| answer[at..].windows(4).any(|part| part == b"\r\n\r\n"))
 }
 
 /// The first of the answers; what follows it depends on where the request ended.
