@@ -88,6 +88,19 @@ struct Desk {
     looks: Semaphore,
 }
 
+impl Desk {
+    fn new(handle: Handle, stage: watch::Receiver<Stage>) -> Arc<Self> {
+        Arc::new(Self {
+            handle,
+            stage,
+            reloads: Semaphore::new(1),
+            statuses: Semaphore::new(STATUSES_MAX),
+            histories: Semaphore::new(HISTORIES_MAX),
+            looks: Semaphore::new(LOOKS_MAX),
+        })
+    }
+}
+
 /// An open control socket.
 #[derive(Debug)]
 pub struct Control {
@@ -103,14 +116,7 @@ impl Control {
     pub fn open(path: &Path, handle: Handle) -> Result<Self, Fault> {
         let socket = Socket::open(path)?;
         let (stage, seen) = watch::channel(Stage::Open);
-        let desk = Arc::new(Desk {
-            handle,
-            stage: seen.clone(),
-            reloads: Semaphore::new(1),
-            statuses: Semaphore::new(STATUSES_MAX),
-            histories: Semaphore::new(HISTORIES_MAX),
-            looks: Semaphore::new(LOOKS_MAX),
-        });
+        let desk = Desk::new(handle, seen.clone());
         let accepting = tokio::spawn(accept(socket, routes::router(&desk), seen));
         Ok(Self { stage, accepting })
     }
@@ -128,6 +134,13 @@ impl Control {
             accepting.abort();
         }
     }
+}
+
+/// Answers one connection, to its end, as that of somebody who has this `level`; whoever calls it has made sure of that.
+pub async fn converse_with(stream: UnixStream, level: Level, handle: Handle) {
+    let (_stage, seen) = watch::channel(Stage::Open);
+    let router = routes::router(&Desk::new(handle, seen.clone()));
+    converse(stream, Peer::with(level), router, seen).await;
 }
 
 async fn accept(socket: Socket, router: Router, mut stage: watch::Receiver<Stage>) {
@@ -158,7 +171,8 @@ async fn accept(socket: Socket, router: Router, mut stage: watch::Receiver<Stage
         };
         match Arc::clone(room).try_acquire_owned() {
             Ok(seat) => {
-                connections.spawn(converse(stream, peer, seat, router.clone(), stage.clone()));
+                let conversation = converse(stream, peer, router.clone(), stage.clone());
+                connections.spawn(seated(seat, conversation));
             }
             // What does not fit into the socket's buffer at once is not worth waiting for.
             Err(_) => drop(stream.try_write(full().as_bytes())),
@@ -180,14 +194,13 @@ async fn past_open(stage: &mut watch::Receiver<Stage>) {
     let _ = stage.wait_for(|stage| *stage != Stage::Open).await;
 }
 
+async fn seated(seat: OwnedSemaphorePermit, conversation: impl Future<Output = ()>) {
+    conversation.await;
+    drop(seat);
+}
+
 /// One connection, to its end.
-async fn converse(
-    stream: UnixStream,
-    peer: Peer,
-    seat: OwnedSemaphorePermit,
-    router: Router,
-    mut stage: watch::Receiver<Stage>,
-) {
+async fn converse(stream: UnixStream, peer: Peer, router: Router, mut stage: watch::Receiver<Stage>) {
     let service = TowerToHyperService::new(router.layer(Extension(Arc::new(peer))));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -207,5 +220,4 @@ async fn converse(
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection to the control socket broke off");
     }
-    drop(seat);
 }
