@@ -29,6 +29,7 @@ fn each(folder: &str, hold: fn(&[u8])) {
 fn any_text_as_the_config() {
     each("data/config/good", invariants::config::hold);
     each("data/config/bad", invariants::config::hold);
+    each("fuzz/seeds/config", invariants::config::hold);
 }
 
 #[test]
@@ -49,4 +50,15 @@ fn any_text_as_a_calendar() {
 #[test]
 fn any_lines_as_the_journal() {
     each("fuzz/seeds/journal", invariants::journal::hold);
+}
+
+#[test]
+fn any_bytes_of_people_of_each_level() {
+    each("fuzz/seeds/requests", invariants::peers::hold);
+    each("fuzz/seeds/peers", invariants::peers::hold);
+}
+
+#[test]
+fn any_text_as_a_file_that_keys_are_set_in() {
+    each("fuzz/seeds/files", invariants::files::hold);
 }

@@ -3,5 +3,7 @@
 pub(crate) mod answers;
 pub(crate) mod calendar;
 pub(crate) mod config;
+pub(crate) mod files;
 pub(crate) mod journal;
+pub(crate) mod peers;
 pub(crate) mod requests;
