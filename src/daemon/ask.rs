@@ -4,7 +4,7 @@ use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::board::Board;
 use super::clock::SystemClock;
@@ -142,6 +142,8 @@ pub struct Handle {
     pub journal: Arc<SqliteJournal>,
     /// Where the config lies.
     pub config: Arc<Path>,
+    /// One reload at a time: each reads files and holds a whole config.
+    pub reloads: Arc<Semaphore>,
 }
 
 impl Handle {

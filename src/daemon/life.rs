@@ -9,7 +9,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::exfiltrator::origin::WithOrigin;
 use signal_hook::low_level::siginfo::Origin;
 use signal_hook_tokio::SignalsInfo;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use super::ask::{Handle, NotReloaded};
 use super::board::Board;
@@ -43,7 +43,13 @@ pub fn run(config: PathBuf, settings: Settings) -> Result<(), Fault> {
 async fn live(config: PathBuf, settings: Settings, journal: SqliteJournal, board: Board) -> Result<(), Fault> {
     let (journal, board, halt) = (Arc::new(journal), Arc::new(board), Halt::default());
     let (asks, mut inbox) = mpsc::channel(ASKS_MAX);
-    let handle = Handle { asks, board: Arc::clone(&board), journal: Arc::clone(&journal), config: config.into() };
+    let handle = Handle {
+        asks,
+        board: Arc::clone(&board),
+        journal: Arc::clone(&journal),
+        config: config.into(),
+        reloads: Arc::new(Semaphore::new(1)),
+    };
     let system = |error: std::io::Error| start::refused_by_system(&error);
     let socket = settings.daemon.socket.clone();
     let mut service = Service::new(Arc::new(settings), journal, board, halt.clone()).map_err(system)?;
@@ -71,10 +77,8 @@ async fn hear(mut signals: SignalsInfo<WithOrigin>, handle: Handle, halt: Halt) 
         match origin.signal {
             SIGHUP => {
                 tracing::info!(by, "asked to reload by SIGHUP");
-                systemd::reloading().await;
                 // Nobody waits for the answer; the log has it.
                 let _ = handle.reload().await;
-                systemd::ready().await;
             }
             _ if halt.is_said() => {
                 tracing::warn!(by, "told to stop a second time: stopping at once");
@@ -96,12 +100,15 @@ fn sender(origin: &Origin) -> String {
 }
 
 impl Handle {
-    /// Reads the config anew and goes over to it: all of it or nothing. The log tells which.
+    /// Reads the config anew and goes over to it: all of it or nothing. The log tells which, and systemd how long.
     ///
     /// # Errors
     /// Every problem of the config, or why it cannot be gone over to now.
     pub async fn reload(&self) -> Result<(), NotReloaded> {
+        let _one = self.reloads.acquire().await;
+        systemd::reloading().await;
         let reloaded = self.go_over().await;
+        systemd::ready().await;
         match &reloaded {
             Ok(()) => tracing::info!("went over to the new config"),
             Err(NotReloaded::Config(problems)) => {

@@ -82,7 +82,6 @@ enum Stage {
 struct Desk {
     handle: Handle,
     stage: watch::Receiver<Stage>,
-    reloads: Semaphore,
     statuses: Semaphore,
     histories: Semaphore,
     looks: Semaphore,
@@ -93,7 +92,6 @@ impl Desk {
         Arc::new(Self {
             handle,
             stage,
-            reloads: Semaphore::new(1),
             statuses: Semaphore::new(STATUSES_MAX),
             histories: Semaphore::new(HISTORIES_MAX),
             looks: Semaphore::new(LOOKS_MAX),
