@@ -197,7 +197,8 @@ impl Service {
                 Ok(key) => {
                     let errand = Errand { command: Some(command), by, ..Errand::default() };
                     if let Err(fault) = self.send(&key, errand, Some(reply)) {
-                        tracing::warn!(%job, because = fault.because, "an order was not taken");
+                        let (token, remote) = (&key.token, &key.remote);
+                        tracing::warn!(%job, %token, %remote, because = fault.because, "an order was not taken");
                     }
                 }
                 Err(fault) => drop(reply.send(Err(fault))),
@@ -258,6 +259,7 @@ impl Service {
         self.fleet = self.fleet.moved_on(&self.settings, &settings);
         self.settings = Arc::new(settings);
         self.enrol();
+        self.tell_plans("went over to the new config");
         Ok(())
     }
 }

@@ -58,7 +58,7 @@ async fn live(config: PathBuf, settings: Settings, journal: SqliteJournal, board
     let mut beside = tokio::task::JoinSet::new();
     beside.spawn(hear(signals, handle.clone(), halt));
     beside.spawn(systemd::follow(handle));
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), tokens = service.len(), "started");
+    service.tell_plans("started");
     let outcome = service.run(&mut inbox).await.map_err(system);
     // Nobody answers any more: whoever asks is told so at once.
     drop(inbox);
@@ -110,9 +110,11 @@ impl Handle {
         let reloaded = self.go_over().await;
         systemd::ready().await;
         match &reloaded {
-            Ok(()) => tracing::info!("went over to the new config"),
+            // The service has told what there is to do now.
+            Ok(()) => {}
             Err(NotReloaded::Config(problems)) => {
-                tracing::error!(%problems, "the new config is wrong; the old one stays in force");
+                let code = FaultCode::ConfigWrong;
+                tracing::error!(%code, "the new config is wrong; the old one stays in force:\n{problems}");
             }
             Err(NotReloaded::Refused(fault)) => {
                 let (because, next) = (&fault.because, &fault.next);

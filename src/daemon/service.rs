@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
+use tracing::field::display;
 
 use super::alarm::{Alarm, Rang};
 use super::ask::{Ask, Pulse, View};
@@ -26,8 +27,8 @@ use super::halt::Halt;
 use super::queue::Queue;
 use super::slot::{ERRANDS_MAX, Ground, Place, Slot, Taken, look_interval, spread};
 use super::turn::{Begin, Errand, standing};
-use super::turns::{Ended, Turn};
-use crate::config::Settings;
+use super::turns::{Ended, Turn, log_fault};
+use crate::config::{JobSettings, Settings};
 use crate::journal::SqliteJournal;
 use crate::rotation::fault::{Fault, FaultCode};
 use crate::rotation::ledger::{Ledger, LedgerKey};
@@ -247,10 +248,7 @@ impl Service {
         let mut all = faults;
         all.extend(standing(&ledger));
         all.dedup();
-        for fault in all.iter().filter(|fault| !slot.faults.contains(fault)) {
-            let (token, remote, because, next) = (&key.token, &key.remote, &fault.because, &fault.next);
-            tracing::warn!(%token, %remote, code = %fault.code, because, next, "{}", fault.what);
-        }
+        all.iter().filter(|fault| !slot.faults.contains(fault)).for_each(|fault| log_fault(&key, slot.name(), fault));
         slot.faults = all;
         // What a turn could not do for now is not tried without a pause.
         let least = if stopped { now + interval } else { now + REST_LEAST };
@@ -321,16 +319,16 @@ impl Service {
         Ok(())
     }
 
-    /// How many tokens it looks after.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.slots.len()
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+    /// What there is to do, in the log.
+    pub(super) fn tell_plans(&self, message: &str) {
+        let next = |settings: &JobSettings| {
+            let key = LedgerKey { remote: settings.job.remote.clone(), token: settings.job.token.clone() };
+            self.board.with(&key, |ledger| ledger.and_then(|ledger| ledger.next_due(&settings.job)).map(|(at, _)| at))
+        };
+        let next_rotation = self.settings.jobs.values().filter_map(next).min().map(display);
+        let (jobs, remotes) = (self.settings.jobs.len(), self.settings.remotes.len());
+        let socket = self.settings.daemon.socket.display();
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), jobs, remotes, %socket, next_rotation, "{message}");
     }
 
     pub(super) fn pulse(&self, now: Timestamp) -> Pulse {

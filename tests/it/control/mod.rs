@@ -18,6 +18,7 @@ mod http;
 mod kill;
 mod life;
 mod limits;
+mod log;
 mod reload;
 mod schema;
 mod stop;
