@@ -369,6 +369,6 @@ pub(super) fn fits(step: &Step, gave: Gave) -> bool {
         Gave::Found | Gave::NotFound => matches!(step, Step::Recover(_)),
         Gave::Matches | Gave::Differs | Gave::Refused => matches!(step, Step::Confirm(_)),
         Gave::Dead => matches!(step, Step::Verify | Step::Grant),
-        Gave::Gone => matches!(step, Step::Discard(_) | Step::Expire(_) | Step::Delete(_) | Step::Revive(_)),
+        Gave::Gone => step.leaving().is_some(),
     }
 }

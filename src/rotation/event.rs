@@ -61,6 +61,40 @@ impl Step {
             Self::Revive(_) => "revive",
         }
     }
+
+    /// Whether a rotation, or a rehearsal of one, may end well with it.
+    #[must_use]
+    pub fn may_be_last(&self) -> bool {
+        match self {
+            Self::Verify | Self::Publish(_) | Self::Confirm(_) | Self::After(_) => true,
+            Self::Create
+            | Self::Regenerate
+            | Self::Grant
+            | Self::Extend(..)
+            | Self::Recover(_)
+            | Self::Discard(_)
+            | Self::Expire(_)
+            | Self::Delete(_)
+            | Self::Revive(_) => false,
+        }
+    }
+
+    /// The token that is taken away or brought back; none for steps of the rotation under way.
+    #[must_use]
+    pub fn leaving(&self) -> Option<&TokenName> {
+        match self {
+            Self::Discard(name) | Self::Expire(name) | Self::Delete(name) | Self::Revive(name) => Some(name),
+            Self::Create
+            | Self::Regenerate
+            | Self::Grant
+            | Self::Verify
+            | Self::Extend(..)
+            | Self::Publish(_)
+            | Self::Recover(_)
+            | Self::Confirm(_)
+            | Self::After(_) => None,
+        }
+    }
 }
 
 impl fmt::Display for Step {
