@@ -19,6 +19,7 @@ mod kill;
 mod life;
 mod limits;
 mod log;
+mod logins;
 mod reload;
 mod schema;
 mod stop;
