@@ -143,10 +143,16 @@ pub struct Handle {
     /// Where the config lies.
     pub config: Arc<Path>,
     /// One reload at a time: each reads files and holds a whole config.
-    pub reloads: Arc<Semaphore>,
+    pub(super) reloads: Arc<Semaphore>,
 }
 
 impl Handle {
+    /// A way to the service that reads these `asks`.
+    #[must_use]
+    pub fn new(asks: mpsc::Sender<Ask>, board: Arc<Board>, journal: Arc<SqliteJournal>, config: Arc<Path>) -> Self {
+        Self { asks, board, journal, config, reloads: Arc::new(Semaphore::new(1)) }
+    }
+
     /// Asks, and waits for the answer.
     ///
     /// # Errors

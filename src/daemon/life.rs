@@ -9,7 +9,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::exfiltrator::origin::WithOrigin;
 use signal_hook::low_level::siginfo::Origin;
 use signal_hook_tokio::SignalsInfo;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 
 use super::ask::{Handle, NotReloaded};
 use super::board::Board;
@@ -43,13 +43,7 @@ pub fn run(config: PathBuf, settings: Settings) -> Result<(), Fault> {
 async fn live(config: PathBuf, settings: Settings, journal: SqliteJournal, board: Board) -> Result<(), Fault> {
     let (journal, board, halt) = (Arc::new(journal), Arc::new(board), Halt::default());
     let (asks, mut inbox) = mpsc::channel(ASKS_MAX);
-    let handle = Handle {
-        asks,
-        board: Arc::clone(&board),
-        journal: Arc::clone(&journal),
-        config: config.into(),
-        reloads: Arc::new(Semaphore::new(1)),
-    };
+    let handle = Handle::new(asks, Arc::clone(&board), Arc::clone(&journal), config.into());
     let system = |error: std::io::Error| start::refused_by_system(&error);
     let socket = settings.daemon.socket.clone();
     let mut service = Service::new(Arc::new(settings), journal, board, halt.clone()).map_err(system)?;

@@ -87,7 +87,7 @@ fn told(level: Level, request: &[u8]) -> (Vec<u8>, Asked) {
         let board = Arc::new(Board::new(BTreeMap::new()));
         let config = Path::new("/dev/null").into();
         let (theirs, ours) = UnixStream::pair().expect("a pair");
-        let talk = tokio::spawn(converse_with(theirs, level, Handle { asks, board, journal, config }));
+        let talk = tokio::spawn(converse_with(theirs, level, Handle::new(asks, board, journal, config)));
         let (mut read, mut write) = ours.into_split();
         let sending = async {
             // It may answer without reading everything.

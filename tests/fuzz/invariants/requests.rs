@@ -49,7 +49,7 @@ impl Daemon {
         let board = Arc::new(Board::new(journal.ledgers().expect("ledgers")));
         let (asks, mut inbox) = tokio::sync::mpsc::channel(ASKS_MAX);
         let config = folder.path().join("rotated.toml").into();
-        let handle = Handle { asks, board: Arc::clone(&board), journal: Arc::clone(&journal), config };
+        let handle = Handle::new(asks, Arc::clone(&board), Arc::clone(&journal), config);
         let socket = folder.path().join("socket");
         let inside = runtime.enter();
         let mut service = Service::new(Arc::new(settings), journal, board, Halt::default()).expect("a service");
