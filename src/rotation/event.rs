@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::fault::Fault;
+pub use super::order::Order;
 pub use super::plan::{Plan, Reason};
 use super::time::Timestamp;
 use crate::token::{DestinationName, Expiry, TokenId, TokenName};
@@ -145,39 +146,6 @@ pub enum Because {
     SecretLost,
     /// The fresh token is gone or refused (PROTOCOL R9).
     FreshDead,
-}
-
-/// An operator's order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Order {
-    /// Go on after a hold.
-    Retry,
-    /// End a held rotation where it is.
-    Abandon,
-    /// Let a waiting retirement go ahead.
-    Retire,
-    /// Bring an expired token back, or cancel a retirement during grace.
-    Undo,
-    /// Take over what was rebuilt after a lost journal.
-    Adopt,
-}
-
-impl Order {
-    /// All orders.
-    pub const ALL: [Self; 5] = [Self::Retry, Self::Abandon, Self::Retire, Self::Undo, Self::Adopt];
-
-    /// The order's word.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Retry => "retry",
-            Self::Abandon => "abandon",
-            Self::Retire => "retire",
-            Self::Undo => "undo",
-            Self::Adopt => "adopt",
-        }
-    }
 }
 
 /// What is remembered. The ledger and the rotation are folds over these.

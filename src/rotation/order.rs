@@ -1,11 +1,45 @@
 //! What an operator's order changes, and which orders fit.
 
-use super::event::Order;
+use serde::{Deserialize, Serialize};
+
 use super::fault::{Fault, FaultCode};
 use super::ledger::{Entry, Ledger, State};
 use super::look::{Look, Sighting};
 use super::time::Timestamp;
 use crate::token::TokenName;
+
+/// An operator's order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// Go on after a hold.
+    Retry,
+    /// End a held rotation where it is.
+    Abandon,
+    /// Let a waiting retirement go ahead.
+    Retire,
+    /// Bring an expired token back, or cancel a retirement during grace.
+    Undo,
+    /// Take over what was rebuilt after a lost journal.
+    Adopt,
+}
+
+impl Order {
+    /// All orders.
+    pub const ALL: [Self; 5] = [Self::Retry, Self::Abandon, Self::Retire, Self::Undo, Self::Adopt];
+
+    /// The order's word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Retry => "retry",
+            Self::Abandon => "abandon",
+            Self::Retire => "retire",
+            Self::Undo => "undo",
+            Self::Adopt => "adopt",
+        }
+    }
+}
 
 impl Ledger {
     /// Whether `rotate abandon` may be given at `now`, when the remote and the destinations look like `look`; else why
