@@ -212,7 +212,10 @@ mod tests {
         fn text(&self) -> String {
             let all = std::iter::from_fn(|| self.entry()).filter(|entry| !entry.is_empty());
             let lines = |entry: Vec<(String, String)>| {
-                entry.into_iter().map(|(name, value)| format!("{name}={value}\n")).collect::<String>()
+                entry
+                    .into_iter()
+                    .flat_map(|(name, value)| [name, "=".to_owned(), value, "\n".to_owned()])
+                    .collect::<String>()
             };
             all.map(lines).collect::<Vec<_>>().join("--\n")
         }

@@ -88,10 +88,8 @@ fn rest(format: &Format, text: &str, names: &[&str]) -> String {
             if let Some(serde_json::Value::Object(map)) = place {
                 map.retain(|key, _| !names.contains(&key.as_str()));
             }
-            match without_empty(root) {
-                serde_json::Value::Null => "{}".to_owned(),
-                kept => kept.to_string(),
-            }
+            let kept = without_empty(root);
+            if kept.is_null() { "{}".to_owned() } else { kept.to_string() }
         }
         Format::Yaml { at } => {
             let root = serde_yaml_ng::from_str(text).unwrap_or(serde_yaml_ng::Value::Null);

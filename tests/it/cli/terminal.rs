@@ -53,7 +53,7 @@ impl Terminal {
         }
     }
 
-    fn to_the_end(&mut self) {
+    fn drain(&mut self) {
         while self.reads() {}
     }
 
@@ -113,7 +113,7 @@ fn ctrl_c_takes_the_progress_away_and_says_that_the_rotation_goes_on() {
     terminal.until("created");
     assert!(screen(&terminal.shown).iter().any(|line| line.contains('━')), "{:?}", screen(&terminal.shown));
     terminal.keys.write_all(b"\x03").expect("pressed");
-    terminal.to_the_end();
+    terminal.drain();
     let status = terminal.child.wait().expect("it ends");
     let screen = screen(&terminal.shown);
     assert_eq!(status.code(), Some(1), "{screen:#?}");
