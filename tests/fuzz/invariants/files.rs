@@ -16,8 +16,13 @@ pub(crate) fn hold(data: &[u8]) {
     let mut lines = text.splitn(3, '\n');
     let mut line = || lines.next().unwrap_or_default();
     let (head, value, file) = (line(), line(), line());
+    // The config's own words may be told.
+    if HIDDEN.iter().any(|hidden| head.contains(hidden)) {
+        return;
+    }
     let (kind, place) = head.split_once(' ').unwrap_or((head, ""));
     let at: Vec<_> = place.split('.').filter(|key| !key.is_empty()).map(str::to_owned).collect();
+    let depth = at.len();
     let format = match kind {
         "tfvars" => Format::Tfvars { prefix: String::new() },
         "env" => Format::Env { prefix: String::new() },
@@ -25,6 +30,10 @@ pub(crate) fn hold(data: &[u8]) {
         "toml" => Format::Toml { at },
         _ => Format::Yaml { at },
     };
+    // A destination with another `at` is refused before there is a file.
+    if depth > 32 || place.split('.').any(|key| key.contains(char::is_control)) {
+        return;
+    }
     let [id, secret] = ["token_id", "api_token"].map(str::to_owned);
     let values = [(id, "ci@pve!deploy".to_owned().into()), (secret, value.to_owned().into())];
     set(&format, file, &values);

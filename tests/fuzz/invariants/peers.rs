@@ -89,17 +89,12 @@ fn told(level: Level, request: &[u8]) -> (Vec<u8>, Asked) {
         let (theirs, ours) = UnixStream::pair().expect("a pair");
         let talk = tokio::spawn(converse_with(theirs, level, Handle::new(asks, board, journal, config)));
         let (mut read, mut write) = ours.into_split();
-        let sending = async {
-            // It may answer without reading everything.
-            let _ = write.write_all(request).await;
-            drop(write);
-        };
         let mut answer = Vec::new();
-        let reading = async {
-            let _ = timeout(PATIENCE, read.read_to_end(&mut answer)).await;
-        };
-        tokio::join!(sending, reading);
-        drop(read);
+        {
+            // It may answer without reading everything. It is not told that nothing follows: it would hang up at once.
+            let talking = async { tokio::join!(write.write_all(request), read.read_to_end(&mut answer)) };
+            let _ = timeout(PATIENCE, talking).await;
+        }
         talk.abort();
         if let Err(ended) = talk.await {
             assert!(!ended.is_panic(), "a conversation panicked: {ended}");
