@@ -10,19 +10,22 @@ use rotated::destination::{FormatError, Values};
 /// What stands in seeds as the content of a file and in the value; no error may show it.
 const HIDDEN: [&str; 2] = ["hush-hush", "hunter2"];
 
+/// Longest `at` of a destination, in keys.
+const AT_KEYS_MAX: usize = 32;
+
 /// What is set is read back, set again it changes nothing, and everything else in the file is as it was.
 pub(crate) fn hold(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
     let mut lines = text.splitn(3, '\n');
     let mut line = || lines.next().unwrap_or_default();
     let (head, value, file) = (line(), line(), line());
-    // The config's own words may be told.
-    if HIDDEN.iter().any(|hidden| head.contains(hidden)) {
-        return;
-    }
     let (kind, place) = head.split_once(' ').unwrap_or((head, ""));
     let at: Vec<_> = place.split('.').filter(|key| !key.is_empty()).map(str::to_owned).collect();
-    let depth = at.len();
+    // A destination with another `at` is refused before there is a file; and what the config says may be told.
+    let is_refused = at.len() > AT_KEYS_MAX || head.contains(char::is_control);
+    if is_refused || HIDDEN.iter().any(|hidden| head.contains(hidden)) {
+        return;
+    }
     let format = match kind {
         "tfvars" => Format::Tfvars { prefix: String::new() },
         "env" => Format::Env { prefix: String::new() },
@@ -30,10 +33,6 @@ pub(crate) fn hold(data: &[u8]) {
         "toml" => Format::Toml { at },
         _ => Format::Yaml { at },
     };
-    // A destination with another `at` is refused before there is a file.
-    if depth > 32 || place.split('.').any(|key| key.contains(char::is_control)) {
-        return;
-    }
     let [id, secret] = ["token_id", "api_token"].map(str::to_owned);
     let values = [(id, "ci@pve!deploy".to_owned().into()), (secret, value.to_owned().into())];
     set(&format, file, &values);
