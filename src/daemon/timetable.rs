@@ -40,7 +40,7 @@ impl Timetable {
         self.by_time.first().map(|(at, _)| *at)
     }
 
-    /// Takes out what is due at `now`, with the moment it is due at, the oldest first.
+    /// Takes out what is due at `now`, the oldest first, with the moments they were entered for.
     pub fn take_due(&mut self, now: Timestamp) -> Vec<(Timestamp, Arc<LedgerKey>)> {
         let mut due = Vec::new();
         while let Some((at, _)) = self.by_time.first()

@@ -197,7 +197,7 @@ fn grace_lines(ledger: &Ledger) -> Vec<Words> {
 /// Why a step failed is said here if it is tried again, else once, at the end of the run.
 fn failed(ledger: &Ledger, step: &Step, fault: &Fault) -> Vec<Words> {
     let trouble = match step.leaving() {
-        Some(name) => ledger.entries.get(name).and_then(|entry| entry.trouble.as_ref()),
+        Some(name) => ledger.entries.get(name).and_then(|entry| entry.trouble.as_deref()),
         None => ledger.rotation.as_ref().and_then(|rotation| rotation.trouble.as_ref()),
     };
     let because = &fault.because;

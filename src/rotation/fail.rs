@@ -48,7 +48,7 @@ impl Ledger {
     /// A lasting fault: before publishing nothing has changed for anybody, afterwards the rotation holds.
     fn surrender(&mut self, fault: Fault, at: Timestamp) {
         match self.rotation.as_ref() {
-            Some(rotation) if rotation.committed => self.hold = Some(fault),
+            Some(rotation) if rotation.committed => self.hold = Some(Box::new(fault)),
             Some(_) => self.give_up(Some(fault), at),
             None => {}
         }
@@ -148,7 +148,7 @@ impl Ledger {
             self.doubt(name);
         }
         let entry = self.entries.get_mut(name).ok_or(NO_NAME)?;
-        entry.trouble = Some(again(entry.trouble.as_ref(), fault, at));
+        entry.trouble = Some(again(entry.trouble.as_deref(), fault, at));
         Ok(())
     }
 }

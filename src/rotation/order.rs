@@ -122,7 +122,7 @@ impl Ledger {
             }
             Order::Abandon => {
                 self.abandonable()?;
-                let fault = self.hold.take().unwrap_or_else(|| self.ended());
+                let fault = self.hold.take().map_or_else(|| self.ended(), |hold| *hold);
                 self.give_up(Some(fault), at);
             }
             Order::Retire => self.let_retire(at),
@@ -145,7 +145,7 @@ impl Ledger {
     }
 
     fn let_retire(&mut self, at: Timestamp) {
-        for entry in self.entries.values_mut() {
+        for (_, entry) in &mut self.entries {
             entry.trouble = None;
             match &mut entry.state {
                 State::Grace { asks, .. } => {

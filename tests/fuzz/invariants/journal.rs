@@ -48,7 +48,7 @@ pub(crate) fn hold(data: &[u8]) {
 
 fn job() -> Job {
     let settings = parse(vec![("rotated.toml".into(), CONFIG.to_owned())], "host").expect("a good config");
-    settings.jobs.into_values().next().expect("it has one").job
+    settings.jobs.into_values().next().expect("it has one").job.clone()
 }
 
 /// What must be true of every ledger, whatever is in the journal.

@@ -19,9 +19,9 @@ const BINARY_LINES_MAX: usize = 50;
 
 /// Where somebody sleeps, and why it is not a poll for something that should be waited for.
 const SLEEPERS: [(&str, &str); 12] = [
-    ("benches/daemon/command.rs", "names have whole seconds in them"),
-    ("benches/daemon/rest.rs", "what is measured is rest"),
-    ("benches/daemon/timing.rs", "the minute in which the jobs are due"),
+    ("benches/rotation/alone.rs", "longer than the daemon keeps a connection"),
+    ("benches/schedule/daemon.rs", "what is measured is rest"),
+    ("benches/schedule/started.rs", "a daemon without systemd tells nobody that it is ready"),
     ("src/daemon/clock.rs", "the clock itself"),
     ("src/destination/process.rs", "a process group has no descriptor that tells of its end"),
     ("src/destination/replace.rs", "flock has no deadline"),

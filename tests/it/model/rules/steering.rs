@@ -80,7 +80,7 @@ fn r14_what_the_first_rotation_left_on_hold_is_retired_by_the_next() {
     let kinds = [Kind::File, Kind::File];
     let mut job = job(Strategy::Replace, &kinds);
     let list = vec![Grant { path: "/".into(), role: "PVEAuditor".into(), propagate: true }];
-    job.permissions = Some(list.clone());
+    job.permissions = Some(list.clone().into());
     let mut play = Play::new(job, &kinds);
     play.site().remove_token("ci");
     play.site().set_power(&list);
