@@ -48,8 +48,9 @@ pub(crate) fn measure() -> anyhow::Result<()> {
         let seen = servers.log()?.split_off(before);
         requests = seen.len();
         if std::env::var_os("VERBOSE").is_some() && round == 0 {
-            seen.iter()
-                .for_each(|(method, path, fields, caller)| println!("    {method} {path} {fields:?} {caller:?}"));
+            for (method, path, fields, caller) in &seen {
+                println!("    {method} {path} {fields:?} {caller:?}");
+            }
         }
         let access = servers.access.first().context("no site")?;
         bare.push(runtime.block_on(replay(&seen, access, round))?);
@@ -119,7 +120,7 @@ async fn replay(seen: &[Seen], access: &Access, round: usize) -> anyhow::Result<
         ensure!(status.is_success(), "{method} {path}: {status}: {body}");
         if method == "POST" {
             let answer: serde_json::Value = serde_json::from_str(&body)?;
-            secret = answer["data"]["value"].as_str().context("no secret")?.to_owned();
+            answer["data"]["value"].as_str().context("no secret")?.clone_into(&mut secret);
         }
     }
     Ok(began.elapsed())

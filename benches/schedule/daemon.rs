@@ -43,7 +43,7 @@ pub(crate) fn measure() -> anyhow::Result<bool> {
         let after = Usage::of(daemon.process.id())?;
         well &= Aim { what, unit: "MiB", most: resident_mib_max }.holds(after.resident_mib);
         println!("    largest while it started{:>20} MiB, start{start:>8.1?}", after.peak_mib);
-        let used = u64::try_from((after.processor - before.processor).as_millis())?;
+        let used = u64::try_from(after.processor.saturating_sub(before.processor).as_millis())?;
         well &= Aim { what: "    processor in 20 idle seconds", unit: "ms", most: IDLE_MS_MAX }.holds(used);
         println!("    wakes in 20 idle seconds{:>20}", after.sleeps - before.sleeps);
     }

@@ -24,7 +24,9 @@ use std::process::Command;
 use anyhow::{Context, ensure};
 
 /// By the word that starts it alone.
-const PARTS: [(&str, fn() -> anyhow::Result<bool>); 2] = [("core", core::measure), ("daemon", daemon::measure)];
+/// Measures, prints, and says whether the aims were reached.
+type Measure = fn() -> anyhow::Result<bool>;
+const PARTS: [(&str, Measure); 2] = [("core", core::measure), ("daemon", daemon::measure)];
 
 fn main() -> anyhow::Result<()> {
     let wanted = std::env::args().nth(1);

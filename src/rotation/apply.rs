@@ -41,7 +41,7 @@ impl Ledger {
             Event::Rebuilt { current, expiry, at } => self.rebuild(current, *expiry, *at)?,
             Event::Found { name, expiry, at } => self.find(name, *expiry, *at)?,
             Event::Planned { plan } => self.begin_rotation(plan)?,
-            Event::Refused { fault, at } => self.refused = Some(again(self.refused.as_deref(), fault, *at)),
+            Event::Refused { fault, at } => self.refused = Some(Box::new(again(self.refused.as_deref(), fault, *at))),
             Event::Named { fresh, reuse, .. } => self.rename(fresh, *reuse)?,
             Event::Expires { name, expiry, .. } => {
                 self.entries.get_mut(name).ok_or("the name is not in the ledger")?.expiry = *expiry;
@@ -69,7 +69,7 @@ impl Ledger {
                 self.sick = None;
                 self.repairs = 0;
             }
-            Event::Unseen { fault, at } => self.unseen = Some(again(self.unseen.as_deref(), fault, *at)),
+            Event::Unseen { fault, at } => self.unseen = Some(Box::new(again(self.unseen.as_deref(), fault, *at))),
             Event::Seen { .. } => self.unseen = None,
             Event::Held { fault, .. } => self.hold = Some(Box::new(fault.clone())),
             Event::Removed { at } => self.remove_job(*at),
@@ -304,7 +304,7 @@ impl Ledger {
         let Some(entry) = self.entries.get_mut(name) else {
             return Err("the name is not in the ledger");
         };
-        entry.trouble = Some(again(entry.trouble.as_deref(), &fault, at));
+        entry.trouble = Some(Box::new(again(entry.trouble.as_deref(), &fault, at)));
         if matches!(entry.state, State::Grace { .. } | State::Expired { .. }) {
             entry.state = State::Stale;
         }
@@ -344,8 +344,8 @@ impl Ledger {
 }
 
 /// One more fault of something that belongs to no rotation.
-pub(super) fn again(earlier: Option<&Trouble>, fault: &Fault, at: Timestamp) -> Box<Trouble> {
-    Box::new(Trouble::after(earlier, fault, at, RotationId::new(uuid::Uuid::nil())))
+pub(super) fn again(earlier: Option<&Trouble>, fault: &Fault, at: Timestamp) -> Trouble {
+    Trouble::after(earlier, fault, at, RotationId::new(uuid::Uuid::nil()))
 }
 
 /// Whether a fault leaves open whether the effect happened.

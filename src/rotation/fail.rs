@@ -148,7 +148,7 @@ impl Ledger {
             self.doubt(name);
         }
         let entry = self.entries.get_mut(name).ok_or(NO_NAME)?;
-        entry.trouble = Some(again(entry.trouble.as_deref(), fault, at));
+        entry.trouble = Some(Box::new(again(entry.trouble.as_deref(), fault, at)));
         Ok(())
     }
 }

@@ -51,7 +51,8 @@ fn a_syntax_error_in_a_piece_is_all_that_is_told() {
 
 #[test]
 fn only_large_files_are_cut() {
-    let jobs: String = (0..2000).map(|n| format!("[job.j{n}]\ntoken = \"ci@pve!t{n}\"\n{JOB}")).collect();
+    let jobs: Vec<_> = (0..2000).map(|n| format!("[job.j{n}]\ntoken = \"ci@pve!t{n}\"\n{JOB}")).collect();
+    let jobs = jobs.concat();
     let text = format!("{MINIMAL}{jobs}");
     let (pieces, read_in_pieces) = read(&text, PIECE_BYTES);
     assert!((2..=1 + text.len() / PIECE_BYTES).contains(&pieces), "{pieces}");
