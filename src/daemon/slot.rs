@@ -10,6 +10,7 @@ use super::turn::Errand;
 use crate::config::JobSettings;
 use crate::rotation::fault::Fault;
 use crate::rotation::ledger::LedgerKey;
+use crate::rotation::standing::Standing;
 use crate::rotation::time::{Span, Timestamp};
 use crate::token::{JobName, RemoteName, VaultName};
 
@@ -50,8 +51,12 @@ pub struct Slot {
     pub live: Option<Arc<Live>>,
     /// When it is looked at, even if nothing is due.
     pub look_at: Timestamp,
-    /// What stood against it after its last turn.
-    pub faults: Vec<Fault>,
+    /// When its last turn began.
+    pub turn_began: Timestamp,
+    /// What went wrong in its last turn, beside the rotation itself.
+    pub faults: Vec<Standing>,
+    /// What the log has been told already of what stands against it.
+    pub logged: Vec<Fault>,
     /// Whether something is due that may not begin, because too much is on hold there.
     pub blocked: bool,
 }
@@ -68,7 +73,9 @@ impl Slot {
             errands: VecDeque::new(),
             live: None,
             look_at,
+            turn_began: look_at,
             faults: Vec::new(),
+            logged: Vec::new(),
             blocked: false,
         }
     }

@@ -88,6 +88,14 @@ pub enum State {
 }
 
 impl State {
+    /// Whether something is to be done to the name by itself: it is deleted, expired, or brought back.
+    pub(super) fn is_retiring(self) -> bool {
+        match self {
+            Self::Unshared { .. } | Self::Grace { .. } | Self::Expired { .. } | Self::Reviving => true,
+            Self::Current | Self::Stale | Self::Resting => false,
+        }
+    }
+
     /// The state's name, from a closed set.
     #[must_use]
     pub fn label(self) -> &'static str {
@@ -145,6 +153,8 @@ pub struct Ledger {
     pub rotation: Option<Rotation>,
     /// Why nothing goes on until an operator acts.
     pub hold: Option<Fault>,
+    /// Since when.
+    pub held_at: Option<Timestamp>,
     /// The pause ordered last; it may be over ([`Ledger::pause`]).
     pub paused: Option<Pause>,
     /// When the current token was first known; its age counts from then.
@@ -161,6 +171,8 @@ pub struct Ledger {
     pub unseen: Option<Trouble>,
     /// Why the last attempt to plan was refused, or to rotate was given up; the next one comes later.
     pub refused: Option<Trouble>,
+    /// Why the last rehearsal came to nothing, until one goes well or a rotation is tried: it holds nothing back.
+    pub rehearsal: Option<Trouble>,
     /// The last rotation that ended.
     pub last: Option<Outcome>,
     /// Whether it was rebuilt after a lost journal and nobody has adopted it yet (PROTOCOL R13).
@@ -205,6 +217,7 @@ impl Ledger {
             entries: BTreeMap::new(),
             rotation: None,
             hold: None,
+            held_at: None,
             paused: None,
             since: None,
             published: false,
@@ -213,6 +226,7 @@ impl Ledger {
             repairs: 0,
             unseen: None,
             refused: None,
+            rehearsal: None,
             last: None,
             rebuilt: false,
             removed: false,
