@@ -24,7 +24,7 @@ use super::clock::SystemClock;
 use super::fleet::Fleet;
 use super::halt::Halt;
 use super::queue::Queue;
-use super::slot::{ERRANDS_MAX, Ground, Place, Slot, Taken, look_interval, spread};
+use super::slot::{ERRANDS_MAX, Ground, Place, Slot, Taken, look_interval, look_pause, spread};
 use super::standing;
 use super::turn::{Begin, Errand};
 use super::turns::{Ended, Turn};
@@ -249,7 +249,12 @@ impl Service {
         };
         slot.faults = faults.into_iter().map(|fault| Standing::now(fault, now)).collect();
         // What a turn could not do for now is not tried without a pause.
-        let least = if stopped { now + interval } else { now + REST_LEAST };
+        slot.blind = if ledger.unseen.is_some() { slot.blind.saturating_add(1) } else { 0 };
+        let least = match slot.blind {
+            _ if stopped => now + interval,
+            0 => now + REST_LEAST,
+            blind => now + look_pause(&key, blind),
+        };
         slot.blocked = false;
         self.count_hold(&key);
         self.block_if_due(&key, now);

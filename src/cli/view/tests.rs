@@ -438,6 +438,46 @@ fn one_job_is_a_block() {
 }
 
 #[test]
+fn a_block_says_what_the_job_is_doing_and_what_is_wrong_beyond_it() {
+    let of = |job: JobStatus| plain(&job::block(&Status { troubles: vec![blocked()], ..all(Vec::new()) }, &job, WIDTH));
+    let doing = |activity: &str| of(JobStatus { activity: activity.to_owned(), ..well("web") });
+    assert!(doing("turns").contains("phase        rests, at work\n"));
+    assert!(doing("waits").contains("phase        rests, waits for its turn\n"));
+    assert!(doing("rests").contains("phase        rests\n"));
+    assert!(doing("rests").contains("\nrotated: nothing new begins on the remote backup [proxmox_forbidden]\n"));
+    let orphan = of(JobStatus { job: None, ..well("web") });
+    assert!(orphan.starts_with("ci@pve!deploy\n") && orphan.contains("its job has left the config: put it back"));
+}
+
+#[test]
+fn colours_say_how_a_job_is() {
+    let colour = |job: JobStatus| {
+        let page = status::page(&all(vec![job]), WIDTH);
+        page.lines().find(|line| line.contains("ci@pve!x") || line.starts_with("ci")).map(str::to_owned).unwrap()
+    };
+    let (green, yellow, red) = ("\u{1b}[32m", "\u{1b}[33m", "\u{1b}[31m");
+    assert!(colour(well("ci")).contains(&format!("{green}rests")));
+    assert!(colour(JobStatus { phase: "created".to_owned(), ..well("ci") }).contains("  created"));
+    assert!(colour(JobStatus { phase: "unknown".to_owned(), ..well("ci") }).contains(&format!("{yellow}unknown")));
+    for asks in [
+        JobStatus { awaits_retirement: true, ..well("ci") },
+        JobStatus { awaits_adoption: true, ..well("ci") },
+        JobStatus { paused: Some("resumed".to_owned()), ..well("ci") },
+    ] {
+        assert!(colour(asks).contains(&format!("{yellow}rests")));
+    }
+    let row = status::page(&all(vec![JobStatus { faults: vec![stands(unwritable())], ..well("ci") }]), WIDTH);
+    assert!(row.contains(&format!("{red}rests")), "{row:?}");
+    let expired = JobStatus { expires: Some("2026-11-20T08:00:00Z".to_owned()), ..well("ci") };
+    assert!(colour(expired).contains(&format!("{red}5d ago")));
+    let headline = |page: String| page.lines().next().unwrap().to_owned();
+    assert!(headline(status::page(&all(vec![well("ci")]), WIDTH)).contains("[32m"));
+    assert!(headline(status::page(&all(Vec::new()), WIDTH)).contains("[33m"));
+    let held = JobStatus { phase: "held".to_owned(), ..well("ci") };
+    assert!(headline(status::page(&all(vec![held]), WIDTH)).contains("[31m"));
+}
+
+#[test]
 fn a_plan_is_told_call_by_call() {
     let view = PlanView {
         job: "ci".parse().unwrap(),
