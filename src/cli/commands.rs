@@ -52,7 +52,7 @@ pub enum Command {
     Tokens,
     /// Let a waiting retirement go ahead
     Retire(OneJob),
-    /// End a hold: go on where the rotation stopped
+    /// Try now what is on hold or waits for its next try
     Retry(OneJob),
     /// End a hold: stop the rotation where it is, touching nothing
     Abandon(OneJob),
@@ -123,9 +123,9 @@ pub struct OneJob {
 /// The arguments of `rotate history`.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct HistoryArgs {
-    /// Which job
+    /// Which job; without one the jobs are listed
     #[arg(value_name = "JOB")]
-    pub job: JobName,
+    pub job: Option<JobName>,
     /// How many events at most
     #[arg(long, value_name = "N", default_value_t = HISTORY_DEFAULT, value_parser = clap::value_parser!(u32).range(1..))]
     pub limit: u32,
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn orders_want_exactly_one_job() {
-        for order in ["retire", "retry", "abandon", "undo", "adopt", "history"] {
+        for order in ["retire", "retry", "abandon", "undo", "adopt"] {
             assert_eq!(parsed(order), Err(MissingRequiredArgument), "{order}");
             assert!(parsed(&format!("{order} ci")).is_ok(), "{order}");
             assert!(parsed(&format!("{order} ci web")).is_err(), "{order}");
@@ -239,7 +239,7 @@ mod tests {
           history      What happened to a job, the newest first
           tokens       Every token on every remote: expiry, rights, and who manages it
           retire       Let a waiting retirement go ahead
-          retry        End a hold: go on where the rotation stopped
+          retry        Try now what is on hold or waits for its next try
           abandon      End a hold: stop the rotation where it is, touching nothing
           undo         Bring an expired token back to life, or stop a retirement that
                        has not begun

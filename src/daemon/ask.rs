@@ -17,6 +17,7 @@ use crate::journal::SqliteJournal;
 use crate::rotation::fault::{Fault, FaultCode};
 use crate::rotation::ledger::{Ledger, LedgerKey};
 use crate::rotation::ports::Clock;
+use crate::rotation::standing::Standing;
 use crate::rotation::time::{Span, Timestamp};
 use crate::token::JobName;
 
@@ -33,9 +34,7 @@ pub struct View {
     /// Where it is.
     pub place: Place,
     /// What stands against it.
-    pub faults: Vec<Fault>,
-    /// When it is woken next.
-    pub wakes: Option<Timestamp>,
+    pub standing: Vec<Standing>,
     /// Whether it is due and may not begin.
     pub blocked: bool,
 }

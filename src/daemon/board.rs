@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::broadcast;
 
-use super::slot::Slot;
 use crate::config::JobSettings;
 use crate::rotation::event::Event;
 use crate::rotation::fault::Fault;
 use crate::rotation::ledger::{Ledger, LedgerKey};
+use crate::rotation::notice::Stretch;
+use crate::rotation::standing::Standing;
 use crate::token::JobName;
 
 /// How many notices a slow reader may lie behind before it misses some.
@@ -34,7 +35,11 @@ pub enum Told {
         /// Its ledger.
         ledger: Ledger,
         /// What stands against it.
-        faults: Vec<Fault>,
+        standing: Vec<Standing>,
+        /// Why what was asked for was not done.
+        refused: Option<Fault>,
+        /// From when to when.
+        time: Stretch,
         /// Whether it gets another turn at once.
         again: bool,
     },
@@ -88,10 +93,9 @@ impl Board {
     }
 
     /// A turn is over.
-    pub fn tell_turn(&self, slot: &Slot, ledger: Ledger) {
+    pub fn tell_turn(&self, turned: impl FnOnce() -> Told) {
         if self.feed.receiver_count() > 0 {
-            let (job, faults, again) = (slot.job.clone(), slot.faults.clone(), !slot.errands.is_empty());
-            let _ = self.feed.send(Arc::new(Told::Turned { job, ledger, faults, again }));
+            let _ = self.feed.send(Arc::new(turned()));
         }
     }
 

@@ -137,20 +137,29 @@ async fn try_job(fleet: &Fleet, found: &JobSettings) -> Vec<Check> {
 
 async fn try_destination(subject: &str, destination: &Destination) -> Vec<Check> {
     let name = destination.name();
-    let mut checks = Vec::new();
+    let (reads, writes) = (format!("read {name}"), format!("write {name}"));
+    let mut read = None;
     if destination.is_readable() {
-        let what = format!("read {name}");
-        checks.push(match destination.read().await {
-            Ok(_) => well(subject, &what),
-            Err(fault) => failed(subject, &what, fault),
-        });
+        read = Some(destination.read().await.map(drop));
     }
-    let what = format!("write {name}");
-    checks.push(match destination.check_writable().await {
-        Ok(()) => well(subject, &what),
-        Err(fault) => failed(subject, &what, fault),
-    });
-    checks
+    match (read, destination.check_writable().await) {
+        (Some(Err(read)), Err(write)) if is_one_cause(&read, &write) => {
+            vec![failed(subject, &format!("read and write {name}"), write)]
+        }
+        (Some(read), write) => vec![tried(subject, &reads, read), tried(subject, &writes, write)],
+        (None, write) => vec![tried(subject, &writes, write)],
+    }
+}
+
+fn is_one_cause(read: &Fault, write: &Fault) -> bool {
+    (&read.because, &read.next) == (&write.because, &write.next)
+}
+
+fn tried(subject: &str, what: &str, result: Result<(), Fault>) -> Check {
+    match result {
+        Ok(()) => well(subject, what),
+        Err(fault) => failed(subject, what, fault),
+    }
 }
 
 fn no_user_modify(login: &TokenId, owner: &Owner) -> Fault {

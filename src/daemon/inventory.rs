@@ -34,8 +34,11 @@ pub(super) async fn of(settings: &Settings, fleet: &Fleet, board: &Board) -> Tok
         match seen {
             Ok((tokens, grants)) => {
                 all.faults.extend(grants.as_ref().err().cloned());
-                let grants = grants.unwrap_or_default();
-                let row = |(id, seen)| row(settings, board, name, (id, seen, grants.get(&id.to_string())));
+                let rights = |id: &TokenId| {
+                    let all = grants.as_ref().ok()?;
+                    Some(all.get(&id.to_string()).into_iter().flatten().map(ToString::to_string).collect())
+                };
+                let row = |(id, seen)| row(settings, board, name, (id, seen, rights(id)));
                 all.tokens.extend(tokens.iter().map(row));
             }
             Err(fault) => all.faults.push(fault),
@@ -54,7 +57,7 @@ fn row(
     settings: &Settings,
     board: &Board,
     remote: &RemoteName,
-    (id, seen, grants): (&TokenId, &TokenSeen, Option<&Vec<Grant>>),
+    (id, seen, rights): (&TokenId, &TokenSeen, Option<Vec<String>>),
 ) -> TokenRow {
     let (job, state) = managed(settings, board, remote, id).map_or((None, None), |(job, state)| (Some(job), state));
     let expires = match seen.expiry {
@@ -67,7 +70,7 @@ fn row(
         expires,
         expired: seen.expiry.has_passed(SystemClock.now().seconds()),
         privsep: seen.privsep,
-        rights: grants.into_iter().flatten().map(ToString::to_string).collect(),
+        rights,
         job,
         state,
         comment: strip(&seen.comment)

@@ -17,6 +17,7 @@ mod preview;
 pub mod queue;
 pub mod service;
 pub mod slot;
+mod standing;
 pub mod start;
 mod systemd;
 pub mod timetable;

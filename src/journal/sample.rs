@@ -124,7 +124,7 @@ pub(crate) fn whole_life() -> (LedgerKey, Vec<Event>) {
 /// A rotation whose create got no answer, and which then may not grant.
 pub(super) fn abandoned() -> (LedgerKey, Vec<Event>) {
     let events = vec![
-        Event::Refused { fault: fault(), at: at(0) },
+        Event::Refused { fault: fault(), rehearse: false, at: at(0) },
         Event::Sick { because: "file-1 holds nothing".to_owned(), at: at(1) },
         Event::Well { at: at(2) },
         planned(plan(2, "build-a", None)),

@@ -121,7 +121,7 @@ impl Https {
             }
         }
         let because = if unreached.is_empty() { "it has no urls".into() } else { unreached.join("; ") };
-        let next = "it is tried again; check the network, and pveproxy on the nodes";
+        let next = "check the network, and pveproxy on the nodes";
         Err(Cause::passing(FaultCode::ProxmoxUnreachable, because, next))
     }
 

@@ -162,6 +162,14 @@ fault_codes! {
     Internal = "internal",
 }
 
+impl FaultCode {
+    /// Whether it is a Vault's fault.
+    #[must_use]
+    pub fn is_of_vault(self) -> bool {
+        self.as_str().starts_with("vault_")
+    }
+}
+
 impl fmt::Display for FaultCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())

@@ -147,7 +147,7 @@ impl Vault {
             }
         }
         let because = format!("{RACES_MAX} times in a row somebody else wrote there between our look and our write");
-        let next = "find out who writes it all the time; it is tried again";
+        let next = "find out who writes it all the time";
         Err(Cause::passing(FaultCode::DestinationConflict, because, next))
     }
 
@@ -239,7 +239,7 @@ impl Shared {
         match (version, written) {
             (Some(seen), Some(written)) if seen < written => {
                 let because = format!("version {written} was written, and the node that answered knows {seen}");
-                let next = "it is tried again; if it lasts, somebody has removed the secret or put back an older state";
+                let next = "if it lasts, somebody has removed the secret or put back an older state";
                 Err(Cause::passing(FaultCode::DestinationUnreadable, because, next))
             }
             (Some(_) | None, Some(_) | None) => Ok(()),

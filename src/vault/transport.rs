@@ -205,7 +205,7 @@ fn missed(error: &reqwest::Error) -> Miss {
         None => Cause::passing(
             FaultCode::VaultUnreachable,
             told(error),
-            "it is tried again; check `address`, the network, and that the server runs",
+            "check `address`, the network, and that the server runs",
         ),
     })
 }
@@ -213,7 +213,11 @@ fn missed(error: &reqwest::Error) -> Miss {
 /// No answer: the effect of a write is unknown.
 pub(super) fn unanswered(purpose: Purpose, because: impl Into<String>) -> Cause {
     match purpose {
-        Purpose::Look => Cause::passing(FaultCode::VaultUnanswered, because, "nothing was changed; it is tried again"),
+        Purpose::Look => Cause::passing(
+            FaultCode::VaultUnanswered,
+            because,
+            "nothing was changed; if it lasts, see the server's log",
+        ),
         Purpose::Write => Cause::unanswered(
             FaultCode::VaultUnanswered,
             because,

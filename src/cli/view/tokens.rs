@@ -35,10 +35,11 @@ fn row(token: &TokenRow, now: Timestamp) -> Row {
         None => styled(style(Tone::Odd), "nobody"),
     };
     let state = cell(token.state.clone().unwrap_or_default());
-    let rights = match (token.privsep, token.rights.as_slice()) {
+    let rights = match (token.privsep, token.rights.as_deref()) {
         (false, _) => "every right of its owner".to_owned(),
-        (true, []) => "no rights".to_owned(),
-        (true, rights) => rights.join(", "),
+        (true, None) => "rights unknown".to_owned(),
+        (true, Some([])) => "no rights".to_owned(),
+        (true, Some(rights)) => rights.join(", "),
     };
     let comment = if token.comment.is_empty() { String::new() } else { format!(" – {}", one_line(&token.comment)) };
     let cells = vec![cell(token.remote.as_str()), cell(token.token.to_string()), expires, job, state];
