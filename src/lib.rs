@@ -10,6 +10,7 @@ pub mod reference;
 
 pub mod rotation;
 
+pub mod facts;
 pub mod vault;
 
 pub mod destination;
