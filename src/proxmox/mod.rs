@@ -157,27 +157,10 @@ impl Remote {
         self.shared.users.look().await.map_err(|cause| cause.fault(what()))
     }
 
-    /// Every token that we may see, of whomever.
-    pub async fn all_tokens(&self) -> Result<BTreeMap<TokenId, TokenSeen>, Fault> {
-        let what = || format!("could not list the tokens on {}", self.shared.options.name);
-        let listing = self.shared.users.look().await.map_err(|cause| cause.fault(what()))?;
-        let of = |(owner, tokens): (&String, &BTreeMap<TokenName, TokenSeen>)| {
-            let owner: Owner = owner.parse().ok()?;
-            Some(
-                tokens
-                    .iter()
-                    .map(move |(n, seen)| (TokenId { owner: owner.clone(), name: n.clone() }, seen.clone()))
-                    .collect::<Vec<_>>(),
-            )
-        };
-        Ok(listing.iter().filter_map(of).flatten().collect())
-    }
-
     /// The ACL entries of every token, by its id; [`FaultCode::AclPartial`] if we would see only a part.
-    pub async fn all_grants(&self) -> Result<BTreeMap<String, Vec<Grant>>, Fault> {
+    pub async fn all_grants(&self) -> Result<Arc<BTreeMap<String, Vec<Grant>>>, Fault> {
         let what = || format!("could not read the ACL on {}", self.shared.options.name);
-        let table = self.shared.acl.look().await.map_err(|cause| cause.fault(what()))?;
-        Ok(table.as_ref().clone())
+        self.shared.acl.look().await.map_err(|cause| cause.fault(what()))
     }
 
     /// The complete list of the token's own ACL entries, sorted; [`FaultCode::AclPartial`] if we would see only a
