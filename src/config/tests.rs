@@ -8,6 +8,7 @@ use crate::rotation::job::{Drift, Retire, Strategy};
 use crate::rotation::time::Span;
 
 mod own_login;
+mod split;
 mod vault;
 
 const MINIMAL: &str = include_str!("../../config/minimal.toml");

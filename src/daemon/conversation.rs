@@ -34,10 +34,15 @@ pub(super) async fn past_open(stage: &mut watch::Receiver<Stage>) {
     let _ = stage.wait_for(|stage| *stage != Stage::Open).await;
 }
 
-/// One connection, to its end; the seat is free after that.
+/// The seat is free when the conversation is over and its connection closed.
+pub(super) async fn seated(seat: OwnedSemaphorePermit, conversation: impl Future<Output = ()>) {
+    conversation.await;
+    drop(seat);
+}
+
+/// One connection, to its end.
 pub(super) async fn converse(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    seat: OwnedSemaphorePermit,
     router: Router,
     mut stage: watch::Receiver<Stage>,
 ) {
@@ -59,5 +64,4 @@ pub(super) async fn converse(
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection broke off");
     }
-    drop(seat);
 }

@@ -62,8 +62,7 @@ async fn live(
 ) -> Result<(), Fault> {
     let (journal, board, halt) = (Arc::new(journal), Arc::new(board), Halt::default());
     let (asks, mut inbox) = mpsc::channel(ASKS_MAX);
-    let (board_too, journal_too) = (Arc::clone(&board), Arc::clone(&journal));
-    let handle = Handle { asks, board: board_too, journal: journal_too, config: config.into(), watch };
+    let handle = Handle::new(asks, Arc::clone(&board), Arc::clone(&journal), config.into(), watch);
     let system = |error: std::io::Error| start::refused_by_system(&error);
     let (socket, metrics) = (settings.daemon.socket.clone(), settings.daemon.metrics);
     let mut service = Service::new(Arc::new(settings), journal, board, halt.clone()).map_err(system)?;
@@ -74,7 +73,7 @@ async fn live(
     beside.spawn(hear(signals, handle.clone(), halt));
     beside.spawn(inventory::keep(handle.clone()));
     beside.spawn(systemd::follow(handle));
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), tokens = service.len(), "started");
+    service.tell_plans("started");
     let outcome = service.run(&mut inbox).await.map_err(system);
     // Nobody answers any more: whoever asks is told so at once.
     drop(inbox);
@@ -97,10 +96,8 @@ async fn hear(mut signals: SignalsInfo<WithOrigin>, handle: Handle, halt: Halt) 
         match origin.signal {
             SIGHUP => {
                 tracing::info!(by, "asked to reload by SIGHUP");
-                systemd::reloading().await;
                 // Nobody waits for the answer; the log has it.
                 let _ = handle.reload().await;
-                systemd::ready().await;
             }
             _ if halt.is_said() => {
                 tracing::warn!(by, "told to stop a second time: stopping at once");
@@ -122,17 +119,22 @@ fn sender(origin: &Origin) -> String {
 }
 
 impl Handle {
-    /// Reads the config anew and goes over to it: all of it or nothing. The log tells which.
+    /// Reads the config anew and goes over to it: all of it or nothing. The log tells which, and systemd how long.
     ///
     /// # Errors
     /// Every problem of the config, or why it cannot be gone over to now.
     pub async fn reload(&self) -> Result<(), NotReloaded> {
+        let _one = self.reloads.acquire().await;
+        systemd::reloading().await;
         let reloaded = self.go_over().await;
         self.watch.reloaded(reloaded.is_ok(), SystemClock.now());
+        systemd::ready().await;
         match &reloaded {
-            Ok(()) => tracing::info!("went over to the new config"),
+            // The service has told what there is to do now.
+            Ok(()) => {}
             Err(NotReloaded::Config(problems)) => {
-                tracing::error!(%problems, "the new config is wrong; the old one stays in force");
+                let code = FaultCode::ConfigWrong;
+                tracing::error!(%code, "the new config is wrong; the old one stays in force:\n{problems}");
             }
             Err(NotReloaded::Refused(fault)) => {
                 let (because, next) = (&fault.because, &fault.next);

@@ -26,9 +26,20 @@ impl Watch {
     /// # Errors
     /// Only a bug makes it fail.
     pub fn open(state_dir: &Path, now: Timestamp) -> Result<Self, prometheus::Error> {
+        Self::with(Inventory::open(state_dir), now)
+    }
+
+    /// The same without a state folder: when tokens were first seen is forgotten with it.
+    ///
+    /// # Errors
+    /// As for [`Watch::open`].
+    pub fn forgetful(now: Timestamp) -> Result<Self, prometheus::Error> {
+        Self::with(Inventory::forgetful(), now)
+    }
+
+    fn with(inventory: Inventory, now: Timestamp) -> Result<Self, prometheus::Error> {
         let config = Mutex::new(ConfigFacts { loaded: true, loaded_at: now });
-        let (counts, inventory) = (Counts::new()?, Inventory::open(state_dir));
-        Ok(Self { counts, inventory, config, changed: Notify::new() })
+        Ok(Self { counts: Counts::new()?, inventory, config, changed: Notify::new() })
     }
 
     /// An event was journaled.

@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Extension;
+use tokio::net::UnixStream;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
@@ -32,7 +33,7 @@ pub use self::access::{GROUP_ALL, GROUP_LOOK, Level};
 use self::socket::Socket;
 use super::ask::Handle;
 pub use super::conversation::HEAD_WAIT;
-use super::conversation::{Stage, converse, past_open};
+use super::conversation::{Stage, converse, past_open, seated};
 use crate::rotation::fault::Fault;
 
 /// How many connections there may be of people who may do everything; further ones are told to come again.
@@ -61,10 +62,21 @@ const FULL: &str = "{\"error\":{\"code\":\"order_refused\",\"severity\":\"passin
 struct Desk {
     handle: Handle,
     stage: watch::Receiver<Stage>,
-    reloads: Semaphore,
     statuses: Semaphore,
     histories: Semaphore,
     looks: Semaphore,
+}
+
+impl Desk {
+    fn new(handle: Handle, stage: watch::Receiver<Stage>) -> Arc<Self> {
+        Arc::new(Self {
+            handle,
+            stage,
+            statuses: Semaphore::new(STATUSES_MAX),
+            histories: Semaphore::new(HISTORIES_MAX),
+            looks: Semaphore::new(LOOKS_MAX),
+        })
+    }
 }
 
 /// An open control socket.
@@ -82,14 +94,7 @@ impl Control {
     pub fn open(path: &Path, handle: Handle) -> Result<Self, Fault> {
         let socket = Socket::open(path)?;
         let (stage, seen) = watch::channel(Stage::Open);
-        let desk = Arc::new(Desk {
-            handle,
-            stage: seen.clone(),
-            reloads: Semaphore::new(1),
-            statuses: Semaphore::new(STATUSES_MAX),
-            histories: Semaphore::new(HISTORIES_MAX),
-            looks: Semaphore::new(LOOKS_MAX),
-        });
+        let desk = Desk::new(handle, seen.clone());
         let accepting = tokio::spawn(accept(socket, routes::router(&desk), seen));
         Ok(Self { stage, accepting })
     }
@@ -107,6 +112,13 @@ impl Control {
             accepting.abort();
         }
     }
+}
+
+/// Answers one connection, to its end, as that of somebody who has this `level`; whoever calls it has made sure of that.
+pub async fn converse_with(stream: UnixStream, level: Level, handle: Handle) {
+    let (_stage, seen) = watch::channel(Stage::Open);
+    let router = routes::router(&Desk::new(handle, seen.clone()));
+    converse(stream, router.layer(Extension(Arc::new(Peer::with(level)))), seen).await;
 }
 
 async fn accept(socket: Socket, router: Router, mut stage: watch::Receiver<Stage>) {
@@ -138,7 +150,7 @@ async fn accept(socket: Socket, router: Router, mut stage: watch::Receiver<Stage
         match Arc::clone(room).try_acquire_owned() {
             Ok(seat) => {
                 let router = router.clone().layer(Extension(Arc::new(peer)));
-                connections.spawn(converse(stream, seat, router, stage.clone()));
+                connections.spawn(seated(seat, converse(stream, router, stage.clone())));
             }
             // What does not fit into the socket's buffer at once is not worth waiting for.
             Err(_) => drop(stream.try_write(full().as_bytes())),

@@ -33,7 +33,7 @@ const TABLES: &str = "CREATE TABLE IF NOT EXISTS seen (
 CREATE INDEX IF NOT EXISTS seen_gone ON seen (gone) WHERE gone IS NOT NULL;";
 
 /// See the module's own words. All of it blocks on the disk.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Memory(Option<Connection>);
 
 impl Memory {

@@ -67,6 +67,11 @@ impl Inventory {
         Self { listed: Mutex::default(), memory: Mutex::new(Memory::open(state_dir)) }
     }
 
+    /// Nothing is remembered beyond this process.
+    pub(super) fn forgetful() -> Self {
+        Self { listed: Mutex::default(), memory: Mutex::default() }
+    }
+
     /// The last listing of one remote.
     pub(super) fn of(&self, remote: &RemoteName) -> Option<Arc<Listed>> {
         self.listed().get(remote).cloned()

@@ -20,7 +20,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
 use super::ask::Handle;
-use super::conversation::{Stage, converse, past_open};
+use super::conversation::{Stage, converse, past_open, seated};
 use crate::rotation::fault::{Fault, FaultCode};
 
 /// How many connections there may be; further ones are told to come again.
@@ -93,7 +93,7 @@ async fn accept(listener: TcpListener, router: Router, mut stage: watch::Receive
         };
         match (accepted, Arc::clone(&seats).try_acquire_owned()) {
             (Ok((stream, _)), Ok(seat)) => {
-                connections.spawn(converse(stream, seat, router.clone(), stage.clone()));
+                connections.spawn(seated(seat, converse(stream, router.clone(), stage.clone())));
             }
             // What does not fit into the socket's buffer at once is not worth waiting for.
             (Ok((stream, _)), Err(_)) => drop(stream.try_write(pages::FULL.as_bytes())),

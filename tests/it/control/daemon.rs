@@ -54,7 +54,7 @@ impl Daemon {
         let path = folder.join(format!("notify-{}", STARTS.fetch_add(1, Ordering::SeqCst)));
         let notify = UnixDatagram::bind(&path).expect("bound");
         command.arg("--config").arg(folder.join("rotated.toml")).env_clear();
-        command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("NOTIFY_SOCKET", &path).env("ROTATED_LOG", "info");
+        command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("NOTIFY_SOCKET", &path);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let child = command.spawn().expect("it starts");
         let pid = child.id();

@@ -18,6 +18,8 @@ mod http;
 mod kill;
 mod life;
 mod limits;
+mod log;
+mod logins;
 mod metrics;
 mod reload;
 mod schema;
