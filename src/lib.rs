@@ -10,10 +10,12 @@ pub mod reference;
 
 pub mod rotation;
 
+pub mod facts;
 pub mod vault;
 
 pub mod destination;
 pub mod journal;
+pub mod metrics;
 pub mod protocol;
 pub mod proxmox;
 

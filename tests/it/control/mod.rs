@@ -20,6 +20,8 @@ mod life;
 mod limits;
 mod log;
 mod logins;
+mod metrics;
 mod reload;
 mod schema;
 mod stop;
+mod watched;

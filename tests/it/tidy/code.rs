@@ -3,12 +3,13 @@
 use super::{File, enforce, none, repository};
 
 /// Modules from the lowest rank to the highest. One may name those of lower ranks only; strangers share a rank.
-const RANKS: [&[&str]; 7] = [
+const RANKS: [&[&str]; 8] = [
     &["secret", "token", "account"],
     &["reference", "https"],
     &["rotation"],
-    &["vault"],
-    &["proxmox", "destination", "journal", "protocol"],
+    &["vault", "facts"],
+    &["proxmox", "destination", "journal", "protocol", "alert", "metrics"],
+    &["notify"],
     &["config"],
     &["daemon", "cli"],
 ];
