@@ -6,6 +6,7 @@ mod conformance;
 mod control;
 mod model;
 mod process;
+mod prometheus;
 mod raw_client;
 mod readme;
 mod servers;
