@@ -15,6 +15,7 @@ pub mod vault;
 
 pub mod destination;
 pub mod journal;
+pub mod metrics;
 pub mod protocol;
 pub mod proxmox;
 

@@ -1,10 +1,12 @@
-//! The names of things on a remote, parsed once and never wrong again.
+//! The names of things on a remote, parsed once and never wrong again. Their clones share one text: a daemon with many
+//! jobs keeps the same few names in many places.
 //!
 //! Grammar after the PVE contract, section 3: `userid` is at most 64 characters of `[^\s:/]+@REALM`, a token name is
 //! `[A-Za-z][A-Za-z0-9._-]+`.
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +14,7 @@ use serde::{Deserialize, Serialize};
 pub const TOKEN_NAME_BYTES_MAX: usize = 200;
 /// Longest `user@realm`, in bytes (contract section 3).
 pub const OWNER_BYTES_MAX: usize = 64;
-/// Longest name from our own config (remote, job, destination, instance), in bytes.
+/// Longest name from our own config (remote, job, destination, notifier, instance), in bytes.
 pub const LABEL_BYTES_MAX: usize = 64;
 
 /// Why a text is not a name of the wanted kind.
@@ -37,7 +39,7 @@ macro_rules! text_type {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// The text, as it was parsed.
@@ -51,7 +53,7 @@ macro_rules! text_type {
             type Err = NameError;
 
             fn from_str(text: &str) -> Result<Self, NameError> {
-                $parse(text).map(|()| Self(text.to_owned()))
+                $parse(text).map(|()| Self(text.into()))
             }
         }
 
@@ -59,13 +61,13 @@ macro_rules! text_type {
             type Error = NameError;
 
             fn try_from(text: String) -> Result<Self, NameError> {
-                $parse(&text).map(|()| Self(text))
+                $parse(&text).map(|()| Self(text.into()))
             }
         }
 
         impl From<$name> for String {
             fn from(name: $name) -> Self {
-                name.0
+                name.as_str().to_owned()
             }
         }
 
@@ -84,6 +86,10 @@ text_type! {
 text_type! {
     /// A Vault's name in the config, same grammar as [`RemoteName`].
     VaultName, check_label
+}
+text_type! {
+    /// A notifier's name in the config, same grammar as [`RemoteName`].
+    NotifierName, check_label
 }
 text_type! {
     /// A job's name in the config, same grammar as [`RemoteName`].
