@@ -1,6 +1,7 @@
 //! Everything that is more than one file's own business, as one program.
 
 mod bao;
+mod child;
 mod cli;
 mod conformance;
 mod control;

