@@ -1,6 +1,7 @@
 //! Everything that is more than one file's own business, as one program.
 
 mod bao;
+mod child;
 mod cli;
 mod conformance;
 mod control;
@@ -8,6 +9,7 @@ mod fuzz;
 mod model;
 mod operator;
 mod process;
+mod prometheus;
 mod raw_client;
 mod readme;
 mod servers;

@@ -20,7 +20,7 @@ mod life;
 mod limits;
 mod log;
 mod logins;
-mod metrics;
+pub(crate) mod metrics;
 mod reload;
 mod schema;
 mod stop;
