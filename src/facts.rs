@@ -1,4 +1,4 @@
-//! What is known of jobs, tokens, remotes and Vaults at one moment, as plain values. Metrics, the page and alerts are
+//! What is known of jobs, tokens, remotes, Vaults and notifiers at one moment, as plain values. Metrics, the page and alerts are
 //! readings of them, and so say the same.
 
 use std::collections::BTreeSet;
@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use crate::rotation::event::Reason;
 use crate::rotation::fault::Fault;
 use crate::rotation::time::Timestamp;
-use crate::token::{Expiry, JobName, RemoteName, TokenId, TokenName, VaultName};
+use crate::token::{Expiry, JobName, NotifierName, RemoteName, TokenId, TokenName, VaultName};
 
 /// What is known of one job.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,4 +111,23 @@ pub struct VaultFacts {
     pub login_expiry: Option<Timestamp>,
     /// Whether nothing new begins with it until an operator acts.
     pub blocked: bool,
+}
+
+/// What is known of one notifier: who is told of alerts without Prometheus.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotifierFacts {
+    /// Which.
+    pub notifier: NotifierName,
+    /// Whether its last message was taken; none before the first.
+    pub up: Option<bool>,
+    /// When it last took one.
+    pub last_success: Option<Timestamp>,
+    /// Alerts that it has not been told of yet.
+    pub waiting: usize,
+    /// Messages that it took, since the start.
+    pub sent: u64,
+    /// Tries that failed, since the start.
+    pub failed: u64,
+    /// Alerts that it was never told of, because they were over before it could be reached, or were too many.
+    pub dropped: u64,
 }
