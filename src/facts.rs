@@ -1,12 +1,46 @@
-//! What is known of jobs, tokens, remotes, Vaults and notifiers at one moment, as plain values. Metrics, the page and alerts are
-//! readings of them, and so say the same.
+//! What is known of jobs, tokens, remotes, Vaults and notifiers at one moment, as plain values. Metrics, the page and
+//! alerts are readings of them, and so say the same.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::rotation::event::Reason;
 use crate::rotation::fault::Fault;
 use crate::rotation::time::Timestamp;
-use crate::token::{Expiry, JobName, NotifierName, RemoteName, TokenId, TokenName, VaultName};
+use crate::token::{Expiry, Instance, JobName, NotifierName, RemoteName, TokenId, TokenName, VaultName};
+
+/// Everything that is known at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// The moment.
+    pub now: Timestamp,
+    /// The daemon's own name.
+    pub instance: Instance,
+    /// The daemon's version.
+    pub version: &'static str,
+    /// How the last reload went.
+    pub config: ConfigFacts,
+    /// Every job of the config, in the order of remotes and tokens.
+    pub jobs: Vec<JobFacts>,
+    /// Every remote of the config.
+    pub remotes: Vec<RemoteFacts>,
+    /// Every Vault of the config.
+    pub vaults: Vec<VaultFacts>,
+    /// Every notifier of the config.
+    pub notifiers: Vec<NotifierFacts>,
+    /// The tokens on each remote as they were listed last, in the order of ids; a remote that was never listed is not
+    /// there.
+    pub tokens: BTreeMap<RemoteName, Arc<Vec<TokenFacts>>>,
+}
+
+/// How the config in force came to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConfigFacts {
+    /// Whether the last attempt to read it went well. If not, an older one is in force.
+    pub loaded: bool,
+    /// When the one in force was read.
+    pub loaded_at: Timestamp,
+}
 
 /// What is known of one job.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,6 +12,7 @@ use super::fleet::Fleet;
 use super::service::{Service, room};
 use super::slot::{Place, Taken};
 use super::turn::{Command, Errand};
+use super::watch::Watch;
 use crate::config::{JobSettings, Problems, Settings};
 use crate::journal::SqliteJournal;
 use crate::rotation::fault::{Fault, FaultCode};
@@ -142,6 +143,8 @@ pub struct Handle {
     pub journal: Arc<SqliteJournal>,
     /// Where the config lies.
     pub config: Arc<Path>,
+    /// What is observed.
+    pub watch: Arc<Watch>,
 }
 
 impl Handle {

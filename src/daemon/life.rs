@@ -13,14 +13,17 @@ use tokio::sync::mpsc;
 
 use super::ask::{Handle, NotReloaded};
 use super::board::Board;
+use super::clock::SystemClock;
 use super::control::Control;
 use super::halt::Halt;
 use super::service::{ASKS_MAX, Service};
 use super::start;
 use super::systemd;
+use super::watch::Watch;
 use crate::config::Settings;
 use crate::journal::SqliteJournal;
 use crate::rotation::fault::{Fault, FaultCode};
+use crate::rotation::ports::Clock;
 
 /// How long what is left may take at the very end, after the turns have ended: closing the journal and the sockets.
 const CLOSE_WAIT: Duration = Duration::from_secs(5);
@@ -43,7 +46,9 @@ pub fn run(config: PathBuf, settings: Settings) -> Result<(), Fault> {
 async fn live(config: PathBuf, settings: Settings, journal: SqliteJournal, board: Board) -> Result<(), Fault> {
     let (journal, board, halt) = (Arc::new(journal), Arc::new(board), Halt::default());
     let (asks, mut inbox) = mpsc::channel(ASKS_MAX);
-    let handle = Handle { asks, board: Arc::clone(&board), journal: Arc::clone(&journal), config: config.into() };
+    let watch = Arc::new(Watch::new(SystemClock.now()));
+    let (board_too, journal_too) = (Arc::clone(&board), Arc::clone(&journal));
+    let handle = Handle { asks, board: board_too, journal: journal_too, config: config.into(), watch };
     let system = |error: std::io::Error| start::refused_by_system(&error);
     let socket = settings.daemon.socket.clone();
     let mut service = Service::new(Arc::new(settings), journal, board, halt.clone()).map_err(system)?;
@@ -102,6 +107,7 @@ impl Handle {
     /// Every problem of the config, or why it cannot be gone over to now.
     pub async fn reload(&self) -> Result<(), NotReloaded> {
         let reloaded = self.go_over().await;
+        self.watch.reloaded(reloaded.is_ok(), SystemClock.now());
         match &reloaded {
             Ok(()) => tracing::info!("went over to the new config"),
             Err(NotReloaded::Config(problems)) => {

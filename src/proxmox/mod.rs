@@ -28,9 +28,11 @@ mod wire;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use prometheus::HistogramVec;
 use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
+use crate::https::Vitals;
 use crate::rotation::fault::{Fault, FaultCode};
 use crate::secret::Secret;
 use crate::token::{Expiry, Grant, Owner, TokenId, TokenName};
@@ -40,16 +42,16 @@ use classify::{Cause, content, garbage};
 use look::Look;
 use options::RemoteOptions;
 use queue::Writer;
-use rights::{AclTable, Listing};
+use rights::AclTable;
 use session::Session;
 use wire::{Created, Regenerated, TokenInfo};
 
 pub use call::{NewToken, Renewal};
 pub use https::{
-    CONNECT_TIMEOUT, FORM_BYTES_MAX, IDLE_MAX, LOGIN_PENALTY, LOOK_TIMEOUT, Limits, NODE_KEPT, REPLY_BYTES_MAX,
-    WRITE_TIMEOUT,
+    CONNECT_TIMEOUT, DURATIONS, FORM_BYTES_MAX, IDLE_MAX, LOGIN_PENALTY, LOOK_TIMEOUT, Limits, NODE_KEPT,
+    REPLY_BYTES_MAX, WRITE_TIMEOUT,
 };
-pub use rights::{PermissionMap, TokenSeen};
+pub use rights::{Listing, PermissionMap, TokenSeen};
 pub use session::LogIn;
 
 /// The expiry of a retired token: one second after 1970 began, so that no clock skew matters. 0 would mean never.
@@ -108,6 +110,24 @@ impl Remote {
         &self.shared.options
     }
 
+    /// Whether it answers, and how its clock stands, by the last requests; nothing is sent.
+    #[must_use]
+    pub fn vitals(&self) -> &Vitals {
+        self.shared.session.https().vitals()
+    }
+
+    /// How long requests took, by what they were for; nothing is sent.
+    #[must_use]
+    pub fn durations(&self) -> &HistogramVec {
+        self.shared.session.https().durations()
+    }
+
+    /// The token that the rotator logged in with last; nothing is sent.
+    #[must_use]
+    pub fn known_login(&self) -> Option<TokenId> {
+        self.shared.session.rotator()
+    }
+
     /// The token that the rotator itself logs in with from now on; its reference is read anew.
     pub async fn current_login(&self) -> Result<TokenId, Fault> {
         let what = || format!("could not read the login for {}", self.shared.options.name);
@@ -129,6 +149,12 @@ impl Remote {
             let next = advice::manage_tokens(self.shared.session.rotator().as_ref(), Some(owner));
             Fault::lasting(FaultCode::ProxmoxForbidden, what(), because, next)
         })
+    }
+
+    /// Every user that we may see, with its tokens; each caller gets the same copy of one reading.
+    pub async fn listing(&self) -> Result<Arc<Listing>, Fault> {
+        let what = || format!("could not list the tokens on {}", self.shared.options.name);
+        self.shared.users.look().await.map_err(|cause| cause.fault(what()))
     }
 
     /// Every token that we may see, of whomever.

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
 
-use super::board::Board;
-use super::clock::SystemClock;
-use super::fleet::Fleet;
 use crate::config::Settings;
+use crate::daemon::board::Board;
+use crate::daemon::clock::SystemClock;
+use crate::daemon::fleet::Fleet;
 use crate::protocol::{TokenRow, Tokens};
 use crate::proxmox::{Remote, TokenSeen};
 use crate::rotation::fault::Fault;
@@ -22,7 +22,7 @@ use crate::token::{Expiry, Grant, JobName, RemoteName, TokenId};
 const COMMENT_CHARS_MAX: usize = 200;
 
 /// Asks every remote, all at once.
-pub(super) async fn of(settings: &Settings, fleet: &Fleet, board: &Board) -> Tokens {
+pub(in crate::daemon) async fn of(settings: &Settings, fleet: &Fleet, board: &Board) -> Tokens {
     let looks = fleet.remotes.iter().map(|(name, remote)| async move {
         match remote {
             Ok(remote) => (name, look(remote).await),
