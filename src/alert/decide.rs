@@ -1,61 +1,81 @@
 //! Which alerts the facts add up to. The rules of Prometheus say the same; where they cannot (a job's window is over
 //! before its token expires), this follows their words.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::gather::Gather;
+use super::words::{held, late, risky};
 use super::{Alert, AlertName, Key, Labels, Severity, Thresholds};
 use crate::facts::{Facts, JobFacts, NotifierFacts, RemoteFacts, Risk, TokenFacts, VaultFacts};
 use crate::rotation::time::{Span, Timestamp};
 use crate::token::{Expiry, JobName, RemoteName, TokenId};
 
-/// What alerts are decided from beside the facts.
+/// A token of others that expired longer ago is abandoned rather than missed.
+const EXPIRED_TOLD: Span = Span::from_days(7);
+
+/// How many steps of each job failed within [`Thresholds::failing_within`], and when the first of them did.
+pub type Failures = BTreeMap<JobName, (usize, Timestamp)>;
+
+/// What alerts are decided from beside the jobs, of which there may be very many.
 #[derive(Debug, Clone, Copy)]
-pub struct Past<'a> {
-    /// How many steps of a job failed within [`Thresholds::failing_within`], and when the first of them did.
-    pub failures: &'a BTreeMap<JobName, (usize, Timestamp)>,
+pub struct Rest<'a> {
+    /// Every remote.
+    pub remotes: &'a [RemoteFacts],
+    /// Every Vault.
+    pub vaults: &'a [VaultFacts],
+    /// Every notifier.
+    pub notifiers: &'a [NotifierFacts],
+    /// The tokens on each remote as they were listed last.
+    pub tokens: &'a BTreeMap<RemoteName, Arc<Vec<TokenFacts>>>,
+    /// Whether the last attempt to read the config went well.
+    pub config_loaded: bool,
     /// When the daemon began to look: what it has not seen yet is not late.
     pub began: Timestamp,
 }
 
-/// What is the matter, at least as grave as `least`.
-#[must_use]
-pub fn alerts(facts: &Facts, past: Past<'_>, limits: &Thresholds, least: Severity) -> BTreeMap<Key, Alert> {
-    let mut decide = Decide { limits, least, now: facts.now, found: Gather::default() };
-    let jobs: BTreeMap<_, _> = facts.jobs.iter().map(|job| (&job.job, job)).collect();
-    for job in &facts.jobs {
-        decide.job(job);
-        decide.failing(job, past.failures.get(&job.job));
-    }
-    for (remote, tokens) in &facts.tokens {
-        tokens.iter().for_each(|token| decide.token(remote, token));
-    }
-    for remote in &facts.remotes {
-        let login_job = remote.login_job.as_ref().and_then(|job| jobs.get(job).copied());
-        decide.remote(remote, login_job, past.began);
-    }
-    facts.vaults.iter().for_each(|vault| decide.vault(vault));
-    facts.notifiers.iter().for_each(|notifier| decide.notifier(notifier));
-    decide.config(facts.config.loaded);
-    decide.found.all()
+/// Decides: first the jobs, page by page, then all the rest.
+#[derive(Debug)]
+pub struct Deciding<'a> {
+    pub(super) limits: &'a Thresholds,
+    least: Severity,
+    pub(super) now: Timestamp,
+    found: Gather,
+    /// Until when the login of a remote works that a job rotates.
+    logins: BTreeMap<JobName, (RemoteName, Timestamp)>,
+    /// Remotes whose login is rotated in time.
+    pub(super) rotated: BTreeSet<RemoteName>,
 }
 
-struct Decide<'a> {
-    limits: &'a Thresholds,
+/// Everything at once: what is the matter, at least as grave as `least`.
+#[must_use]
+pub fn alerts(
+    facts: &Facts,
+    (failures, began): (&Failures, Timestamp),
+    limits: &Thresholds,
     least: Severity,
-    now: Timestamp,
-    found: Gather,
+) -> BTreeMap<Key, Alert> {
+    let mut deciding = Deciding::new((limits, least), &facts.remotes, facts.now);
+    deciding.jobs(&facts.jobs, failures);
+    deciding.all(&Rest {
+        remotes: &facts.remotes,
+        vaults: &facts.vaults,
+        notifiers: &facts.notifiers,
+        tokens: &facts.tokens,
+        config_loaded: facts.config.loaded,
+        began,
+    })
 }
 
 /// What an alert says.
-struct Said {
-    labels: Labels,
-    summary: String,
-    description: String,
-    since: Timestamp,
+pub(super) struct Said {
+    pub(super) labels: Labels,
+    pub(super) summary: String,
+    pub(super) description: String,
+    pub(super) since: Timestamp,
 }
 
-fn labels<const N: usize>(pairs: [(&str, String); N]) -> Labels {
+pub(super) fn labels<const N: usize>(pairs: [(&str, String); N]) -> Labels {
     pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
@@ -64,9 +84,45 @@ fn made(name: AlertName, severity: Severity, said: Said) -> Alert {
     Alert { key: Key { name, labels }, severity, summary, description, since }
 }
 
-impl Decide<'_> {
+impl<'a> Deciding<'a> {
+    /// What is less grave than `least` is not even made. Of `remotes` only the logins are looked at.
+    #[must_use]
+    pub fn new((limits, least): (&'a Thresholds, Severity), remotes: &[RemoteFacts], now: Timestamp) -> Self {
+        let login = |remote: &RemoteFacts| {
+            Some((remote.login_job.clone()?, (remote.remote.clone(), moment(remote.login_expiry?)?)))
+        };
+        let logins = remotes.iter().filter_map(login).collect();
+        Self { limits, least, now, found: Gather::default(), logins, rotated: BTreeSet::new() }
+    }
+
+    /// Some of the jobs.
+    pub fn jobs(&mut self, jobs: &[JobFacts], failures: &Failures) {
+        for job in jobs {
+            self.job(job);
+            self.failing(job, failures.get(&job.job));
+            if let Some((remote, at)) = self.logins.get(&job.job)
+                && will_rotate(job, *at, self.limits.overdue, self.now)
+            {
+                self.rotated.insert(remote.clone());
+            }
+        }
+    }
+
+    /// All the rest, and what everything adds up to.
+    #[must_use]
+    pub fn all(mut self, rest: &Rest<'_>) -> BTreeMap<Key, Alert> {
+        for (remote, tokens) in rest.tokens {
+            tokens.iter().for_each(|token| self.token(remote, token));
+        }
+        rest.remotes.iter().for_each(|remote| self.remote(remote, rest.began));
+        rest.vaults.iter().for_each(|vault| self.vault(vault));
+        rest.notifiers.iter().for_each(|notifier| self.notifier(notifier));
+        self.config(rest.config_loaded);
+        self.found.all()
+    }
+
     /// Of these there are few.
-    fn tell(&mut self, name: AlertName, severity: Severity, said: Said) {
+    pub(super) fn tell(&mut self, name: AlertName, severity: Severity, said: Said) {
         if severity >= self.least {
             self.found.add(made(name, severity, said));
         }
@@ -157,7 +213,7 @@ impl Decide<'_> {
     }
 
     /// How grave it is that something ends at that moment; none while there is time.
-    fn expires_soon(&self, at: Timestamp) -> Option<Severity> {
+    pub(super) fn expires_soon(&self, at: Timestamp) -> Option<Severity> {
         match at.since(self.now) {
             left if left >= self.limits.expiring => None,
             left if left >= self.limits.expiring_critical => Some(Severity::Warning),
@@ -168,13 +224,14 @@ impl Decide<'_> {
     fn failing(&mut self, job: &JobFacts, failures: Option<&(usize, Timestamp)>) {
         let Some((count, since)) = failures.filter(|(count, _)| *count >= self.limits.failing) else { return };
         let (name, within) = (&job.job, self.limits.failing_within);
-        let what = job.faults.first();
+        // What went well in the end leaves no fault.
+        let Some(fault) = job.faults.first() else { return };
         self.tell_on(&job.remote, AlertName::RotationFailing, Severity::Warning, || Said {
             labels: labels([("job", name.to_string()), ("remote", job.remote.to_string())]),
             summary: format!("{count} steps of {name} failed within {within}"),
-            description: what.map_or_else(
-                || format!("Nothing stands against it now. `rotate history {name}` tells what failed."),
-                |fault| format!("{} [{}], because: {}. Next: {}", fault.what, fault.code, fault.because, fault.next),
+            description: format!(
+                "{} [{}], because: {}. Next: {}. `rotate history {name}` tells more.",
+                fault.what, fault.code, fault.because, fault.next
             ),
             since: *since,
         });
@@ -185,7 +242,7 @@ impl Decide<'_> {
         // Of managed tokens the job knows more than the remote.
         if facts.job.is_none()
             && !facts.risks.contains(&Risk::Dangling)
-            && let Some(at) = moment(facts.expiry).filter(|at| *at > self.now)
+            && let Some(at) = moment(facts.expiry).filter(|at| *at + EXPIRED_TOLD > self.now)
         {
             let next = "no job rotates it. Give it a job, or a later expiry, or tell whoever uses it.".to_owned();
             self.expiring(remote, id, (at, next), Labels::new());
@@ -200,161 +257,6 @@ impl Decide<'_> {
             });
         }
     }
-
-    fn remote(&mut self, facts: &RemoteFacts, login_job: Option<&JobFacts>, began: Timestamp) {
-        let (now, remote) = (self.now, &facts.remote);
-        let about = || labels([("remote", remote.to_string())]);
-        if facts.up == Some(false) {
-            self.tell(
-                AlertName::RemoteUnreachable,
-                Severity::Warning,
-                Said {
-                    labels: about(),
-                    summary: format!("the remote {remote} does not answer"),
-                    description:
-                        "Nothing is rotated there until it does; old tokens go on working. `rotate doctor` tells \
-                              why; check the network, and that pveproxy runs on its nodes."
-                            .to_owned(),
-                    since: now,
-                },
-            );
-        }
-        if let Some(skew) = facts.clock_skew.filter(|skew| skew.unsigned_abs() > self.limits.clock_skew.seconds()) {
-            let (by, way) = (Span::from_seconds(skew.unsigned_abs()), if skew > 0 { "ahead of" } else { "behind" });
-            self.tell(
-                AlertName::ClockSkew,
-                Severity::Warning,
-                Said {
-                    labels: about(),
-                    summary: format!("the clock of {remote} is {by} {way} ours"),
-                    description:
-                        "Tokens would expire at another moment than meant. Check chrony or systemd-timesyncd, \
-                              `timedatectl`, on both sides."
-                            .to_owned(),
-                    since: now,
-                },
-            );
-        }
-        if facts.blocked {
-            self.blocked(about(), &format!("the remote {remote}"));
-        }
-        let listed = facts.listed_at.unwrap_or(began);
-        if listed + self.limits.inventory < now {
-            self.tell(
-                AlertName::InventoryStale,
-                Severity::Warning,
-                Said {
-                    labels: about(),
-                    summary: format!("the tokens of {remote} were not listed for {}", now.since(listed)),
-                    description:
-                        "A token there may expire unseen. `rotate tokens` tries it now and says what is wrong."
-                            .to_owned(),
-                    since: listed,
-                },
-            );
-        }
-        let login = facts.login_expiry.and_then(moment);
-        let rotates = |at| login_job.is_some_and(|job| will_rotate(job, at, self.limits.overdue, now));
-        if let Some(at) = login.filter(|at| !rotates(*at)) {
-            self.login(about(), &format!("the remote {remote}"), at, "make a new token for it, or give it a job");
-        }
-    }
-
-    fn vault(&mut self, facts: &VaultFacts) {
-        let about = || labels([("vault", facts.vault.to_string())]);
-        let vault = format!("the Vault {}", facts.vault);
-        if facts.up == Some(false) {
-            self.tell(
-                AlertName::VaultUnreachable,
-                Severity::Warning,
-                Said {
-                    labels: about(),
-                    summary: format!("{vault} does not answer"),
-                    description: "Nothing is delivered to it until it does, and logins that lie in it cannot be read. \
-                              `rotate doctor` tells why; check the network, and that it is not sealed."
-                        .to_owned(),
-                    since: self.now,
-                },
-            );
-        }
-        if facts.blocked {
-            self.blocked(about(), &vault);
-        }
-        if let Some(at) = facts.login_expiry {
-            self.login(about(), &vault, at, "make a new token for it, one that can be renewed");
-        }
-    }
-
-    fn blocked(&mut self, labels: Labels, place: &str) {
-        self.tell(
-            AlertName::TooManyHolds,
-            Severity::Warning,
-            Said {
-                labels,
-                summary: format!("nothing new begins on {place}"),
-                description:
-                    "So many jobs are on hold there that something is wrong with all of them. Find what they have \
-                          in common (`rotate status`), mend it, then `rotate retry JOB` each."
-                        .to_owned(),
-                since: self.now,
-            },
-        );
-    }
-
-    fn login(&mut self, labels: Labels, place: &str, at: Timestamp, next: &str) {
-        if self.expires_soon(at).is_none() {
-            return;
-        }
-        self.tell(
-            AlertName::LoginExpiring,
-            Severity::Critical,
-            Said {
-                labels,
-                summary: if at <= self.now {
-                    format!("the daemon's own login to {place} has expired")
-                } else {
-                    format!("the daemon's own login to {place} expires in {}", at.since(self.now))
-                },
-                description: format!("It ends at {at}, and then nothing can be rotated there: {next}."),
-                since: self.now,
-            },
-        );
-    }
-
-    fn notifier(&mut self, facts: &NotifierFacts) {
-        if facts.up != Some(false) {
-            return;
-        }
-        let name = &facts.notifier;
-        self.tell(
-            AlertName::NotifierFailing,
-            Severity::Warning,
-            Said {
-                labels: labels([("notifier", name.to_string())]),
-                summary: format!("the notifier {name} takes no messages"),
-                description: format!("{} alerts wait for it. `rotate notify test {name}` tells why.", facts.waiting),
-                since: facts.last_success.unwrap_or(self.now),
-            },
-        );
-    }
-
-    fn config(&mut self, loaded: bool) {
-        if loaded {
-            return;
-        }
-        self.tell(
-            AlertName::ConfigNotLoaded,
-            Severity::Warning,
-            Said {
-                labels: Labels::new(),
-                summary: "the config on disk is wrong, and an older one is in force".to_owned(),
-                description:
-                    "`rotate check` prints every problem; mend them, then `rotate reload`. A restart would fail."
-                        .to_owned(),
-                since: self.now,
-            },
-        );
-    }
 }
 
 /// Whether a job can be trusted to rotate its token before `expiry`: what is late already cannot.
@@ -363,31 +265,11 @@ fn will_rotate(job: &JobFacts, expiry: Timestamp, overdue: Span, now: Timestamp)
     !stopped && job.next_start.is_some_and(|start| start < expiry && now < start + overdue)
 }
 
-fn moment(expiry: Expiry) -> Option<Timestamp> {
+pub(super) fn moment(expiry: Expiry) -> Option<Timestamp> {
     match expiry {
         Expiry::Never => None,
         Expiry::At(seconds) => Some(Timestamp::from_seconds(seconds)),
     }
-}
-
-fn held(job: &JobFacts) -> String {
-    let orders = format!("`rotate retry {0}` goes on, `rotate abandon {0}` stops where it is.", job.job);
-    match job.faults.first() {
-        Some(fault) => format!(
-            "Both tokens work. {} [{}], because: {}. Next: {}. {orders}",
-            fault.what, fault.code, fault.because, fault.next
-        ),
-        None => format!("Both tokens work. `rotate status {}` tells why. {orders}", job.job),
-    }
-}
-
-fn late(job: &JobFacts) -> String {
-    let why = match job.faults.first() {
-        Some(fault) => format!("{} [{}], because: {}. Next: {}.", fault.what, fault.code, fault.because, fault.next),
-        None if job.blocked => "Too much is on hold there for anything new to begin.".to_owned(),
-        None => "Nothing stands against it.".to_owned(),
-    };
-    format!("{why} `rotate status {}` tells what it waits for.", job.job)
 }
 
 /// What of a risk is worth an alert; the others are in the metrics and in `rotate tokens`.
@@ -398,36 +280,6 @@ fn alert_of(risk: Risk, managed: bool) -> Option<(AlertName, Severity)> {
         Risk::DeletedByOthers => Some((AlertName::TokenDeletedByOthers, Severity::Warning)),
         Risk::RightsDrifted => Some((AlertName::RightsDrifted, Severity::Warning)),
         Risk::NeverExpires | Risk::NoPrivilegeSeparation | Risk::OwnedByRoot | Risk::Expired => None,
-    }
-}
-
-fn risky(risk: Risk, remote: &RemoteName, facts: &TokenFacts) -> (String, String) {
-    let id = &facts.token;
-    let job = facts.job.as_ref().map_or_else(|| "its job".to_owned(), ToString::to_string);
-    match risk {
-        Risk::DeletedByOthers => (
-            format!("{id} on {remote} is gone, and rotated did not delete it"),
-            format!(
-                "Whoever uses it gets 401. If nobody meant to: `rotate now {job}` makes and delivers a new one. The \
-                 task log of the cluster tells who it was."
-            ),
-        ),
-        Risk::RightsDrifted => (
-            format!("the rights of {id} on {remote} were changed"),
-            format!(
-                "They are not those that {job} granted. `rotate plan {job}` shows what a new token would get; if it was \
-                 no mistake, nothing needs to be done."
-            ),
-        ),
-        Risk::Dangling => (
-            format!("{id} on {remote} carries our mark, and no job knows it"),
-            "Its job has left the config, or its journal was lost. If nobody uses it, delete it on the remote."
-                .to_owned(),
-        ),
-        Risk::NeverExpires | Risk::NoPrivilegeSeparation | Risk::OwnedByRoot | Risk::Expired => (
-            format!("{id} on {remote} never expires, and no job rotates it"),
-            "A secret that leaked would work for ever. Give it a job, or an expiry.".to_owned(),
-        ),
     }
 }
 

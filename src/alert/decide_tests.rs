@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{Past, alerts};
+use super::{Failures, alerts};
 use crate::alert::{Alert, AlertName, Severity, Thresholds};
 use crate::facts::{ConfigFacts, Facts, JobFacts, NotifierFacts, RemoteFacts, Risk, TokenFacts, VaultFacts};
 use crate::rotation::event::Reason;
 use crate::rotation::fault::{Fault, FaultCode};
 use crate::rotation::time::{Span, Timestamp};
-use crate::token::{Expiry, JobName};
+use crate::token::Expiry;
 
 const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
 const HOUR: Span = Span::from_seconds(3600);
@@ -82,9 +82,8 @@ fn facts() -> Facts {
 }
 
 fn decided(facts: &Facts, failures: usize) -> Vec<Alert> {
-    let failures: BTreeMap<JobName, _> = BTreeMap::from([("ci".parse().expect("a name"), (failures, NOW - HOUR))]);
-    let past = Past { failures: &failures, began: NOW - HOUR };
-    alerts(facts, past, &Thresholds::default(), Severity::Info).into_values().collect()
+    let failures = Failures::from([("ci".parse().expect("a name"), (failures, NOW - HOUR))]);
+    alerts(facts, (&failures, NOW - HOUR), &Thresholds::default(), Severity::Info).into_values().collect()
 }
 
 #[track_caller]
@@ -177,8 +176,10 @@ fn others_tokens_are_told_of_before_they_expire() {
     check(false, Span::from_days(14), &[], None);
     check(false, Span::from_days(13), &[], expiring(Severity::Warning));
     check(false, Span::from_days(1), &[], expiring(Severity::Critical));
-    check(false, Span::ZERO, &[Risk::Expired], None);
+    check(false, Span::ZERO, &[Risk::Expired], expiring(Severity::Critical));
     check(true, Span::from_days(1), &[], None);
+    let abandoned = Expiry::At((NOW - Span::from_days(7)).seconds());
+    super::tests::check(|facts| with_token(facts, token(false, abandoned, &[Risk::Expired])), None);
 }
 
 #[test]
@@ -230,16 +231,19 @@ fn a_login_of_our_own_is_told_of_unless_a_job_rotates_it() {
 
 #[test]
 fn steps_that_fail_again_and_again_are_told() {
-    let named = |failures| decided(&facts(), failures).iter().map(|alert| alert.key.name).collect::<Vec<_>>();
-    assert_eq!((named(2), named(3)), (vec![], vec![AlertName::RotationFailing]));
+    let mut facts = facts();
+    let named =
+        |facts: &Facts, failures| decided(facts, failures).iter().map(|alert| alert.key.name).collect::<Vec<_>>();
+    assert_eq!(named(&facts, 3), [], "it went well in the end");
+    facts.jobs[0].faults = vec![Fault::passing(FaultCode::VaultSealed, "a", "b", "c")];
+    assert_eq!((named(&facts, 2), named(&facts, 3)), (vec![], vec![AlertName::RotationFailing]));
 }
 
 #[test]
 fn what_is_not_grave_enough_is_not_even_made() {
     let mut facts = facts();
     with_token(&mut facts, token(false, Expiry::Never, &[Risk::NeverExpires, Risk::Dangling]));
-    let past = Past { failures: &BTreeMap::new(), began: NOW };
-    assert!(alerts(&facts, past, &Thresholds::default(), Severity::Warning).is_empty());
+    assert!(alerts(&facts, (&Failures::new(), NOW), &Thresholds::default(), Severity::Warning).is_empty());
 }
 
 #[test]
@@ -251,6 +255,7 @@ fn each_name_is_decided_by_something() {
     second.next_start = Some(NOW - HOUR.times(2));
     second.awaits_retirement = true;
     facts.jobs[0].held = true;
+    facts.jobs[0].faults = vec![Fault::passing(FaultCode::VaultSealed, "a", "b", "c")];
     facts.jobs[0].expiry = Some(expires_in(HOUR));
     facts.jobs[0].paused_since = Some(NOW - Span::from_days(9));
     facts.jobs.push(second);

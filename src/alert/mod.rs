@@ -2,31 +2,35 @@
 //! same from the metrics (`config/prometheus/rules.yml`), under the same names; this is for those without it.
 //!
 //! ```text
-//! facts ── decide ──> alerts ── Watch (pending, firing, over) ──┬─ Outbox: messages for people (webhooks)
+//! facts ── decide ──> alerts ── Standing (pending, firing, over) ──┬─ Outbox: messages for people (webhooks)
 //!                                                               └─ Mirror: what fires, again and again (Alertmanager)
 //! ```
 //!
 //! No text here can hold a secret: alerts are made of names, numbers, moments and [`Fault`](crate::rotation::fault::Fault)s.
 
 mod decide;
+mod failed;
 mod gather;
 mod mirror;
 mod outbox;
 mod pace;
+mod servers;
+mod standing;
 mod thresholds;
-mod watch;
+mod words;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use decide::{Past, alerts};
+pub use decide::{Deciding, Failures, Rest, alerts};
+pub use failed::Failed;
 pub use gather::GATHERED_FROM;
 pub use mirror::{Batch, ENDED_KEPT, EXPIRES_AFTER, Mirror, Posted, REFRESH};
 pub use outbox::{GROUP_WAIT, MISSED_MAX, Message, Outbox, Rhythm, Told};
 pub use pace::{BACKOFF_FIRST, BACKOFF_MOST, HOUR, LASTING_PAUSE, Next, RETRY_AFTER_MOST, Setback};
+pub use standing::{FIRING_MAX, Standing};
 pub use thresholds::Thresholds;
-pub use watch::{FIRING_MAX, Watch};
 
 use crate::rotation::time::{Span, Timestamp};
 
@@ -48,7 +52,7 @@ impl Severity {
 
     /// The word that config, messages and rules use.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Info => "info",
             Self::Warning => "warning",
@@ -75,6 +79,12 @@ macro_rules! alert_names {
                 match self { $(Self::$variant => $text),+ }
             }
 
+            /// Where the runbook tells what to do about it: the package installs it there.
+            #[must_use]
+            pub fn runbook(self) -> String {
+                format!("file:///usr/share/doc/rotated/runbook.md#{}", self.as_str().to_lowercase())
+            }
+
             /// How long it must last before somebody is told, so that what passes by itself wakes nobody.
             #[must_use]
             pub fn pending(self) -> Span {
@@ -94,7 +104,7 @@ alert_names! {
     /// A rotation should have begun a while ago.
     RotationOverdue = "RotatedRotationOverdue" for 5 m,
     /// Steps of one job fail again and again.
-    RotationFailing = "RotatedRotationFailing" for 0 m,
+    RotationFailing = "RotatedRotationFailing" for 15 m,
     /// A remote does not answer.
     RemoteUnreachable = "RotatedRemoteUnreachable" for 10 m,
     /// A Vault does not answer.
@@ -114,9 +124,9 @@ alert_names! {
     /// The tokens of a remote have not been listed for long.
     InventoryStale = "RotatedInventoryStale" for 5 m,
     /// A token that nobody rotates never expires.
-    TokenNeverExpires = "RotatedTokenNeverExpires" for 0 m,
+    TokenNeverExpires = "RotatedTokenNeverExpires" for 60 m,
     /// A token carries our mark, and no job knows it.
-    TokenDangling = "RotatedTokenDangling" for 0 m,
+    TokenDangling = "RotatedTokenDangling" for 60 m,
     /// An old token waits for `rotate retire`.
     AwaitingRetirement = "RotatedAwaitingRetirement" for 0 m,
     /// A job has been paused for long.

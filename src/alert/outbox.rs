@@ -3,12 +3,12 @@
 //! There is no queue. A message is made when it can be sent, from the difference between what fires and what was told; so
 //! nothing is told twice, nothing is lost while the receiver is away, and what waits is bounded by what fires.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::pace::{Next, Pace, Setback};
-use super::{Alert, Key, Severity, Watch};
+use super::{Alert, Key, Severity, Standing};
 use crate::rotation::time::{Span, Timestamp};
 
 /// What happens within this time is told together.
@@ -64,6 +64,8 @@ pub struct Rhythm {
 #[derive(Debug, Clone)]
 pub struct Outbox {
     told: BTreeMap<Key, Told>,
+    /// What was told before this process began, and has not been seen since.
+    unseen: BTreeSet<Key>,
     /// News, and since when they wait.
     unsaid: BTreeMap<Key, (Option<Alert>, Timestamp)>,
     missed: Vec<Alert>,
@@ -79,9 +81,10 @@ impl Outbox {
     pub fn new(told: impl IntoIterator<Item = Told>, now: Timestamp) -> Self {
         // A clock that was set back since must not put off what is to be told again.
         let told = told.into_iter().map(|told| Told { at: told.at.min(now), ..told });
-        let told = told.map(|told| (told.alert.key.clone(), told)).collect();
+        let told: BTreeMap<_, _> = told.map(|told| (told.alert.key.clone(), told)).collect();
+        let unseen = told.keys().cloned().collect();
         let (unsaid, missed) = (BTreeMap::new(), Vec::new());
-        Self { told, unsaid, missed, missed_more: 0, dropped: 0, pace: Pace::default(), began: now }
+        Self { told, unseen, unsaid, missed, missed_more: 0, dropped: 0, pace: Pace::default(), began: now }
     }
 
     /// What has been told and is not over, for the next start.
@@ -102,13 +105,14 @@ impl Outbox {
     }
 
     /// What is to be done now. Whoever sends the message says [`Outbox::took`] or [`Outbox::failed`] before asking again.
-    pub fn next(&mut self, watch: &Watch, rhythm: &Rhythm, now: Timestamp) -> Next<Message> {
-        self.compare(watch, rhythm, now);
-        let repeats = |told: &&Told| watch.fires(&told.alert.key).is_some_and(|alert| alert.severity >= rhythm.least);
+    pub fn next(&mut self, standing: &Standing, rhythm: &Rhythm, now: Timestamp) -> Next<Message> {
+        self.compare(standing, rhythm, now);
+        let repeats =
+            |told: &&Told| standing.fires(&told.alert.key).is_some_and(|alert| alert.severity >= rhythm.least);
         let repeat = self.told.values().filter(repeats).map(|told| told.at + rhythm.repeat).min();
         let oldest = self.unsaid.values().map(|(_, since)| *since).min();
         let news = oldest.map(|since| since + GROUP_WAIT).or_else(|| (!self.missed.is_empty()).then_some(now));
-        let settles = self.unsettled(watch, now).then_some(self.began + SETTLE);
+        let settles = (!self.unseen.is_empty()).then_some(self.began + SETTLE);
         let Some(due) = news.into_iter().chain(repeat).min() else {
             return settles.map_or(Next::Rest, Next::Wait);
         };
@@ -116,7 +120,7 @@ impl Outbox {
         if opens > now {
             return Next::Wait(settles.map_or(opens, |settles| settles.min(opens)));
         }
-        Next::Send(self.message(watch, rhythm, now))
+        Next::Send(self.message(standing, rhythm, now))
     }
 
     /// A try to send begins.
@@ -144,20 +148,24 @@ impl Outbox {
         self.pace.failed(how, now);
     }
 
+    /// Something was changed that may help: the next try need not wait.
+    pub fn forgive(&mut self) {
+        self.pace.went_well();
+    }
+
     /// What differs between what fires and what was told.
-    fn compare(&mut self, watch: &Watch, rhythm: &Rhythm, now: Timestamp) {
+    fn compare(&mut self, standing: &Standing, rhythm: &Rhythm, now: Timestamp) {
         let mut news: BTreeMap<Key, (Option<Alert>, Timestamp)> = BTreeMap::new();
-        for alert in watch.firing().filter(|alert| alert.severity >= rhythm.least) {
+        for alert in standing.firing().filter(|alert| alert.severity >= rhythm.least) {
             let known = self.told.get(&alert.key).is_some_and(|told| told.alert.severity >= alert.severity);
             if !known {
                 news.insert(alert.key.clone(), (Some(alert.clone()), now));
             }
         }
         let settled = now >= self.began + SETTLE;
-        for key in self.told.keys() {
-            let fires = watch.fires(key).is_some_and(|alert| alert.severity >= rhythm.least);
-            let seen = self.told.get(key).is_some_and(|told| told.at > self.began);
-            if !fires && (settled || seen) {
+        self.unseen.retain(|key| !settled && standing.fires(key).is_none());
+        for key in self.told.keys().filter(|key| !self.unseen.contains(key)) {
+            if standing.fires(key).is_none_or(|alert| alert.severity < rhythm.least) {
                 news.insert(key.clone(), (None, now));
             }
         }
@@ -180,12 +188,6 @@ impl Outbox {
         }
     }
 
-    /// Whether something told before this process began has not been seen since.
-    fn unsettled(&self, watch: &Watch, now: Timestamp) -> bool {
-        let unseen = |told: &Told| told.at <= self.began && watch.fires(&told.alert.key).is_none();
-        now < self.began + SETTLE && self.told.values().any(unseen)
-    }
-
     /// How many messages there may be within an hour, for what is to be told now.
     fn room(&self, rhythm: &Rhythm) -> usize {
         let critical = |(alert, _): &(Option<Alert>, Timestamp)| {
@@ -195,7 +197,7 @@ impl Outbox {
         rhythm.per_hour_max - kept
     }
 
-    fn message(&self, watch: &Watch, rhythm: &Rhythm, now: Timestamp) -> Message {
+    fn message(&self, standing: &Standing, rhythm: &Rhythm, now: Timestamp) -> Message {
         let (mut firing, mut resolved) = (Vec::new(), Vec::new());
         for (key, (alert, _)) in &self.unsaid {
             match (alert, self.told.get(key)) {
@@ -208,7 +210,7 @@ impl Outbox {
             told.at + rhythm.repeat <= now + REPEAT_TOGETHER.min(rhythm.repeat)
                 && !self.unsaid.contains_key(&told.alert.key)
         };
-        let still = self.told.values().filter(repeats).filter_map(|told| watch.fires(&told.alert.key));
+        let still = self.told.values().filter(repeats).filter_map(|told| standing.fires(&told.alert.key));
         let mut still: Vec<_> = still.filter(|alert| alert.severity >= rhythm.least).cloned().collect();
         if !self.told.values().any(|told| told.at + rhythm.repeat <= now) {
             still.clear();

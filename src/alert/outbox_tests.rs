@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::{GROUP_WAIT, MISSED_MAX, Message, Outbox, Rhythm, Told};
 use crate::alert::pace::{BACKOFF_FIRST, BACKOFF_MOST, HOUR, Next, Setback};
-use crate::alert::{Alert, AlertName, Key, Labels, Severity, Watch};
+use crate::alert::{Alert, AlertName, Key, Labels, Severity, Standing};
 use crate::rotation::time::{Span, Timestamp};
 
 const RHYTHM: Rhythm = Rhythm { least: Severity::Warning, repeat: Span::from_days(1), per_hour_max: 20 };
@@ -28,7 +28,7 @@ fn alert(job: usize, severity: Severity) -> Alert {
 
 /// A daemon with one receiver.
 struct Scene {
-    watch: Watch,
+    standing: Standing,
     outbox: Outbox,
     rhythm: Rhythm,
     now: Timestamp,
@@ -37,9 +37,9 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        let (watch, outbox) = (Watch::default(), Outbox::new([], at(0)));
+        let (standing, outbox) = (Standing::default(), Outbox::new([], at(0)));
         // Past the time in which little is known yet.
-        Self { watch, outbox, rhythm: RHYTHM, now: at(1000), matter: BTreeMap::new() }
+        Self { standing, outbox, rhythm: RHYTHM, now: at(1000), matter: BTreeMap::new() }
     }
 
     fn set(&mut self, job: usize, severity: Option<Severity>) {
@@ -52,14 +52,14 @@ impl Scene {
     fn next(&mut self, after: Span) -> Next<Message> {
         self.now = self.now + after;
         let alerts = self.matter.iter().map(|(job, severity)| alert(*job, *severity));
-        self.watch.see(alerts.map(|alert| (alert.key.clone(), alert)).collect(), self.now);
-        self.outbox.next(&self.watch, &self.rhythm, self.now)
+        self.standing.see(alerts.map(|alert| (alert.key.clone(), alert)).collect(), self.now);
+        self.outbox.next(&self.standing, &self.rhythm, self.now)
     }
 
     fn sent(&mut self, after: Span) -> Message {
         match self.next(after) {
             Next::Send(message) => message,
-            other => panic!("{other:?} at {}", self.now),
+            other @ (Next::Wait(_) | Next::Rest) => panic!("{other:?} at {}", self.now),
         }
     }
 
@@ -78,7 +78,7 @@ impl Scene {
 
     fn restart(&mut self) {
         let told: Vec<Told> = self.outbox.told().cloned().collect();
-        self.watch = Watch::knowing(told.iter().map(|told| told.alert.key.clone()));
+        self.standing = Standing::knowing(told.iter().map(|told| told.alert.key.clone()));
         self.outbox = Outbox::new(told, self.now);
     }
 }
@@ -186,6 +186,15 @@ fn a_restart_tells_nothing_anew_and_loses_no_end() {
     assert_eq!(scene.next(super::SETTLE), Next::Wait(scene.now + GROUP_WAIT));
     let message = scene.took(GROUP_WAIT);
     assert_eq!((jobs(&message.resolved), jobs(&message.firing)), (vec!["j2"], vec![]));
+    // What is seen to end is told at once.
+    scene.set(3, Some(Severity::Warning));
+    scene.next(Span::ZERO);
+    scene.took(GROUP_WAIT);
+    scene.restart();
+    assert!(matches!(scene.next(Span::ZERO), Next::Wait(_)));
+    scene.set(3, None);
+    scene.next(Span::ZERO);
+    assert_eq!(jobs(&scene.took(GROUP_WAIT).resolved), ["j3"]);
     // Without what was remembered, it is told once more, and that is all.
     scene.outbox = Outbox::new([], scene.now);
     scene.next(Span::ZERO);
@@ -283,7 +292,7 @@ proptest! {
             }
         }
         live(&mut scene, &mut reader, false, 8 * 3600);
-        let fires: BTreeSet<_> = scene.watch.firing().map(|alert| alert.key.clone()).collect();
+        let fires: BTreeSet<_> = scene.standing.firing().map(|alert| alert.key.clone()).collect();
         prop_assert_eq!(&reader.firing, &fires);
         prop_assert_eq!(scene.outbox.waiting(), 0);
     }

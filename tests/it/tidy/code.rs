@@ -216,7 +216,7 @@ fn the_core_decides_and_does_nothing() {
         ("src/rotation/ports.rs", "    async fn perform(&self);"),
         ("src/rotation/plan.rs", "use std::fs::read;"),
         ("src/rotation/mark.rs", "Uuid::now_v7()"),
-        ("src/alert/watch.rs", "let now = Instant::now();"),
+        ("src/alert/standing.rs", "let now = Instant::now();"),
     ];
     enforce(purity, &bad);
 }

@@ -11,21 +11,21 @@ pub const FIRING_MAX: usize = 10_000;
 
 /// See the module's own words.
 #[derive(Debug, Clone, Default)]
-pub struct Watch {
-    standing: BTreeMap<Key, Standing>,
+pub struct Standing {
+    all: BTreeMap<Key, One>,
     /// What somebody was told of before this process began: it fires again at once when it is seen.
     known: BTreeSet<Key>,
     left_out: usize,
 }
 
 #[derive(Debug, Clone)]
-struct Standing {
+struct One {
     alert: Alert,
     seen: Timestamp,
     fires: bool,
 }
 
-impl Watch {
+impl Standing {
     /// One that takes these alerts as told already.
     pub fn knowing(known: impl IntoIterator<Item = Key>) -> Self {
         Self { known: known.into_iter().collect(), ..Self::default() }
@@ -33,42 +33,42 @@ impl Watch {
 
     /// What is the matter now, all of it.
     pub fn see(&mut self, alerts: BTreeMap<Key, Alert>, now: Timestamp) {
-        self.standing.retain(|key, _| alerts.contains_key(key));
+        self.all.retain(|key, _| alerts.contains_key(key));
         self.left_out = 0;
         for (key, mut alert) in alerts {
             let known = self.known.remove(&key);
-            let full = self.standing.len() >= FIRING_MAX;
-            match self.standing.get_mut(&key) {
+            let full = self.all.len() >= FIRING_MAX;
+            match self.all.get_mut(&key) {
                 Some(standing) => {
                     alert.since = alert.since.min(standing.alert.since);
                     standing.alert = alert;
                 }
                 None if full => self.left_out += 1,
                 None => {
-                    self.standing.insert(key, Standing { alert, seen: now, fires: known });
+                    self.all.insert(key, One { alert, seen: now, fires: known });
                 }
             }
         }
-        for (key, standing) in &mut self.standing {
+        for (key, standing) in &mut self.all {
             standing.fires |= standing.seen + key.name.pending() <= now;
         }
     }
 
     /// What fires.
     pub fn firing(&self) -> impl Iterator<Item = &Alert> {
-        self.standing.values().filter(|standing| standing.fires).map(|standing| &standing.alert)
+        self.all.values().filter(|standing| standing.fires).map(|standing| &standing.alert)
     }
 
     /// The alert of that key, if it fires.
     #[must_use]
     pub fn fires(&self, key: &Key) -> Option<&Alert> {
-        self.standing.get(key).filter(|standing| standing.fires).map(|standing| &standing.alert)
+        self.all.get(key).filter(|standing| standing.fires).map(|standing| &standing.alert)
     }
 
     /// When the next one fires, if it lasts until then.
     #[must_use]
     pub fn next(&self) -> Option<Timestamp> {
-        let pending = self.standing.iter().filter(|(_, standing)| !standing.fires);
+        let pending = self.all.iter().filter(|(_, standing)| !standing.fires);
         pending.map(|(key, standing)| standing.seen + key.name.pending()).min()
     }
 
@@ -83,7 +83,7 @@ impl Watch {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::{FIRING_MAX, Watch};
+    use super::{FIRING_MAX, Standing};
     use crate::alert::{Alert, AlertName, Key, Labels, Severity};
     use crate::rotation::time::Timestamp;
 
@@ -102,38 +102,38 @@ mod tests {
 
     #[test]
     fn what_passes_by_itself_never_fires() {
-        let (mut watch, down) = (Watch::default(), AlertName::RemoteUnreachable);
-        watch.see(alerts(down, 1, 0), at(0));
-        assert_eq!((watch.firing().count(), watch.next()), (0, Some(at(600))));
-        watch.see(alerts(down, 0, 0), at(300));
-        watch.see(alerts(down, 1, 400), at(400));
-        watch.see(alerts(down, 1, 900), at(900));
-        assert_eq!((watch.firing().count(), watch.next()), (0, Some(at(1000))), "the pause counts anew");
-        watch.see(alerts(down, 1, 1000), at(1000));
-        assert_eq!(watch.firing().map(|alert| alert.since).collect::<Vec<_>>(), [at(400)]);
-        assert_eq!(watch.next(), None);
-        watch.see(alerts(down, 0, 0), at(1001));
-        assert_eq!(watch.firing().count(), 0);
+        let (mut standing, down) = (Standing::default(), AlertName::RemoteUnreachable);
+        standing.see(alerts(down, 1, 0), at(0));
+        assert_eq!((standing.firing().count(), standing.next()), (0, Some(at(600))));
+        standing.see(alerts(down, 0, 0), at(300));
+        standing.see(alerts(down, 1, 400), at(400));
+        standing.see(alerts(down, 1, 900), at(900));
+        assert_eq!((standing.firing().count(), standing.next()), (0, Some(at(1000))), "the pause counts anew");
+        standing.see(alerts(down, 1, 1000), at(1000));
+        assert_eq!(standing.firing().map(|alert| alert.since).collect::<Vec<_>>(), [at(400)]);
+        assert_eq!(standing.next(), None);
+        standing.see(alerts(down, 0, 0), at(1001));
+        assert_eq!(standing.firing().count(), 0);
     }
 
     #[test]
     fn what_was_told_before_a_restart_fires_at_once_and_once() {
         let down = AlertName::RemoteUnreachable;
-        let mut watch = Watch::knowing(alerts(down, 1, 0).into_keys());
-        assert_eq!(watch.firing().count(), 0, "it has not been seen yet");
-        watch.see(alerts(down, 2, 10), at(10));
-        assert_eq!(watch.firing().count(), 1);
-        watch.see(alerts(down, 0, 10), at(20));
-        watch.see(alerts(down, 1, 30), at(30));
-        assert_eq!(watch.firing().count(), 0, "it is over; the next one waits as all do");
+        let mut standing = Standing::knowing(alerts(down, 1, 0).into_keys());
+        assert_eq!(standing.firing().count(), 0, "it has not been seen yet");
+        standing.see(alerts(down, 2, 10), at(10));
+        assert_eq!(standing.firing().count(), 1);
+        standing.see(alerts(down, 0, 10), at(20));
+        standing.see(alerts(down, 1, 30), at(30));
+        assert_eq!(standing.firing().count(), 0, "it is over; the next one waits as all do");
     }
 
     #[test]
     fn there_is_room_for_so_many() {
-        let mut watch = Watch::default();
-        watch.see(alerts(AlertName::JobHeld, FIRING_MAX + 7, 0), at(0));
-        assert_eq!((watch.firing().count(), watch.left_out()), (FIRING_MAX, 7));
-        watch.see(alerts(AlertName::JobHeld, 1, 0), at(1));
-        assert_eq!((watch.firing().count(), watch.left_out()), (1, 0));
+        let mut standing = Standing::default();
+        standing.see(alerts(AlertName::JobHeld, FIRING_MAX + 7, 0), at(0));
+        assert_eq!((standing.firing().count(), standing.left_out()), (FIRING_MAX, 7));
+        standing.see(alerts(AlertName::JobHeld, 1, 0), at(1));
+        assert_eq!((standing.firing().count(), standing.left_out()), (1, 0));
     }
 }
