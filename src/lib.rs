@@ -19,6 +19,8 @@ pub mod journal;
 pub mod protocol;
 pub mod proxmox;
 
+pub mod notify;
+
 pub mod config;
 
 pub mod cli;
