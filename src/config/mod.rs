@@ -1,7 +1,7 @@
 //! What the operator wrote, checked: `rotated.toml` and `conf.d/*.toml` in, [`Settings`] out, or every [`Problem`] at once.
 //!
 //! ```text
-//! files ── section (key by key) ── keys, vault, remote, job, destination ── conflict (jobs among each other) ── Settings
+//! files ── section (key by key) ── keys, vault, notify, remote, job, destination ── conflict (jobs among each other) ── Settings
 //!                                        └── findings ──────────────── problem (line, caret, advice) ── Problems
 //! ```
 //!
@@ -10,6 +10,7 @@
 //! destination.
 
 mod address;
+mod alerts;
 mod argv;
 mod calendar;
 mod conflict;
@@ -21,6 +22,7 @@ mod job;
 mod keys;
 mod login;
 mod mask;
+mod notify;
 mod path;
 mod problem;
 mod reference;
@@ -38,6 +40,7 @@ use std::str::FromStr;
 use serde_spanned::Spanned;
 use toml::de::DeTable;
 
+pub use alerts::AlertSettings;
 pub use daemon::DaemonSettings;
 pub use job::JobSettings;
 pub use problem::{Colour, LinePlace, Problem, Problems};
@@ -49,9 +52,11 @@ use remote::{Allowing, Remotes};
 use section::Section;
 use vault::Vaults;
 
+use crate::notify::options::NotifierOptions;
 use crate::proxmox::options::{Login, RemoteOptions};
+use crate::reference::Local;
 use crate::rotation::job::Strategy;
-use crate::token::{JobName, NameError, RemoteName, TokenId, VaultName};
+use crate::token::{JobName, NameError, NotifierName, RemoteName, TokenId, VaultName};
 use crate::vault::options::VaultOptions;
 
 /// Largest config, all files together, in bytes.
@@ -65,12 +70,18 @@ pub const REMOTES_MAX: usize = 10_000;
 
 /// Most Vaults.
 pub const VAULTS_MAX: usize = 1000;
+/// Most notifiers.
+pub const NOTIFIERS_MAX: usize = 50;
 
 /// A whole config, in which nothing is optional any more that has a default.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// `[daemon]`.
     pub daemon: DaemonSettings,
+    /// `[alerts]`.
+    pub alerts: AlertSettings,
+    /// `[notify.NAME]`.
+    pub notifiers: BTreeMap<NotifierName, NotifierOptions>,
     /// `[remote.NAME]`.
     pub remotes: BTreeMap<RemoteName, RemoteOptions>,
     /// `[vault.NAME]`.
@@ -86,7 +97,7 @@ pub struct Settings {
 pub fn load(path: &Path) -> Result<Settings, Problems> {
     let findings = Findings::default();
     let sources = files::read_all(path, &findings);
-    let host = Host { name: files::hostname(), holds: login::held };
+    let host = Host { name: files::hostname(), holds: login::held, reads: |path| Some(template(path)) };
     settings(&sources, &host, findings)
 }
 
@@ -108,7 +119,7 @@ pub fn check(paths: &[PathBuf]) -> Result<(), Problems> {
 /// As for [`load`].
 pub fn parse(texts: Vec<(PathBuf, String)>, hostname: &str) -> Result<Settings, Problems> {
     let sources: Vec<_> = texts.into_iter().map(|(path, text)| Source::new(path, text)).collect();
-    let host = Host { name: hostname.to_owned(), holds: |_| None };
+    let host = Host { name: hostname.to_owned(), holds: |_| None, reads: |_| None };
     settings(&sources, &host, Findings::default())
 }
 
@@ -117,6 +128,14 @@ struct Host {
     name: String,
     /// Whose token a remote's login is, where that can be read now.
     holds: fn(&Login) -> Option<TokenId>,
+    /// What a template's file holds.
+    reads: notify::Reads,
+}
+
+/// A template is read as carefully as a secret: whoever can write it could make messages say what they like.
+fn template(path: &Path) -> Result<String, [String; 2]> {
+    let read = Local::File(path.to_owned()).read_now();
+    read.map(|text| text.expose().to_owned()).map_err(|error| [error.because, error.next])
 }
 
 fn settings(sources: &[Source], host: &Host, findings: Findings) -> Result<Settings, Problems> {
@@ -162,9 +181,10 @@ fn assembled<'s>(
     let roots: Vec<_> = tables.iter().enumerate().map(|(file, table)| Section::root(file, table, findings)).collect();
     let (main, added) = roots.split_first()?;
     let daemon = daemon::read(main, &host.name);
+    let alerts = alerts::read(main);
     let defaults = defaults(main);
     for root in added {
-        for key in ["daemon", "defaults"] {
+        for key in ["daemon", "alerts", "defaults"] {
             if let Some((_, place)) = root.raw(key) {
                 let what = format!("`[{key}]` may stand in the main file only");
                 findings.add(&place, what, "move it there");
@@ -172,6 +192,7 @@ fn assembled<'s>(
         }
     }
     let vaults = vaults(&roots, sources, findings);
+    let notifiers = notifiers(&roots, sources, &vaults, (host.reads, findings));
     let remotes = remotes(&roots, sources, &vaults, findings);
     let calendars = Calendars::new(findings);
     let context = job::Context { defaults: &defaults, remotes: &remotes, vaults: &vaults, calendars, findings };
@@ -181,7 +202,7 @@ fn assembled<'s>(
     let remotes = remotes.into_iter().filter_map(|(name, remote)| Some((name, remote?))).collect();
     let vaults = vaults.into_iter().filter_map(|(name, vault)| Some((name, vault?))).collect();
     let jobs = jobs.into_iter().map(|job| (job.settings.job.name.clone(), job.settings)).collect();
-    Some(Settings { daemon: daemon?, remotes, vaults, jobs })
+    Some(Settings { daemon: daemon?, alerts: alerts?, notifiers, remotes, vaults, jobs })
 }
 
 fn defaults(main: &Section<'_>) -> JobKeys {
@@ -207,6 +228,20 @@ fn vaults(roots: &[Section<'_>], sources: &[Source], findings: &Findings) -> Vau
         findings.add_file(0, format!("more than {VAULTS_MAX} Vaults"), "spread them over several daemons");
     }
     named.into_iter().map(|(_, name, section)| (name.clone(), vault::read(name, section))).collect()
+}
+
+fn notifiers(
+    roots: &[Section<'_>],
+    sources: &[Source],
+    vaults: &Vaults,
+    (reads, findings): (notify::Reads, &Findings),
+) -> BTreeMap<NotifierName, NotifierOptions> {
+    let named = named::<NotifierName>(roots, ["notify", "a notifier"], sources);
+    if named.len() > NOTIFIERS_MAX {
+        findings.add_file(0, format!("more than {NOTIFIERS_MAX} notifiers"), "let one of them pass messages on");
+    }
+    let read = |(_, name, section)| Some((NotifierName::clone(&name), notify::read(name, section, vaults, reads)?));
+    named.into_iter().filter_map(read).collect()
 }
 
 fn remotes(roots: &[Section<'_>], sources: &[Source], vaults: &Vaults, findings: &Findings) -> Remotes {

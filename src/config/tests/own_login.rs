@@ -55,7 +55,7 @@ fn said(reference: &str) -> Option<String> {
     let text = MINIMAL.replace("file:/etc/rotated/lab.token", reference);
     let vault = "[vault.main]\naddress = \"https://vault\"\nauth = { token = \"file:/x\" }\n";
     let sources = [Source::new("rotated.toml".into(), format!("{text}{vault}{JOB}{ELSEWHERE}"))];
-    let host = Host { name: "ops1".into(), holds: |_| "rotator@pve!daemon".parse().ok() };
+    let host = Host { name: "ops1".into(), holds: |_| "rotator@pve!daemon".parse().ok(), reads: |_| None };
     settings(&sources, &host, Findings::default()).err().map(|problems| problems.to_string())
 }
 
