@@ -16,6 +16,7 @@ use super::board::Board;
 use super::clock::SystemClock;
 use super::control::Control;
 use super::halt::Halt;
+use super::notices;
 use super::service::{ASKS_MAX, Service};
 use super::start;
 use super::systemd;
@@ -56,6 +57,7 @@ async fn live(config: PathBuf, settings: Settings, journal: SqliteJournal, board
     let control = Control::open(&socket, handle.clone())?;
     let mut beside = tokio::task::JoinSet::new();
     beside.spawn(hear(signals, handle.clone(), halt));
+    beside.spawn(notices::follow(handle.clone()));
     beside.spawn(systemd::follow(handle));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), tokens = service.len(), "started");
     let outcome = service.run(&mut inbox).await.map_err(system);

@@ -45,7 +45,7 @@ pub(super) async fn facts(handle: &Handle) -> Result<Facts, Fault> {
         jobs,
         remotes: remotes(handle, &settings, &fleet, &blocked),
         vaults: vaults(&settings, &fleet, &blocked),
-        notifiers: Vec::new(),
+        notifiers: handle.watch.notifiers.all(),
         tokens: tokens(handle),
     })
 }

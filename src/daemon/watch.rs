@@ -3,6 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use super::inventory::Inventory;
+use super::notices::book::Book;
 use crate::facts::ConfigFacts;
 use crate::rotation::time::Timestamp;
 
@@ -10,6 +11,7 @@ use crate::rotation::time::Timestamp;
 #[derive(Debug)]
 pub struct Watch {
     pub(super) inventory: Inventory,
+    pub(super) notifiers: Book,
     config: Mutex<ConfigFacts>,
 }
 
@@ -18,7 +20,7 @@ impl Watch {
     #[must_use]
     pub fn new(now: Timestamp) -> Self {
         let config = Mutex::new(ConfigFacts { loaded: true, loaded_at: now });
-        Self { inventory: Inventory::default(), config }
+        Self { inventory: Inventory::default(), notifiers: Book::default(), config }
     }
 
     /// How the last reload went.
