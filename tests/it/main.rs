@@ -5,6 +5,7 @@ mod cli;
 mod conformance;
 mod control;
 mod model;
+mod notices;
 mod process;
 mod raw_client;
 mod readme;

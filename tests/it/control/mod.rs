@@ -12,9 +12,9 @@
 
 mod access;
 mod api;
-mod daemon;
-mod farm;
-mod http;
+pub(crate) mod daemon;
+pub(crate) mod farm;
+pub(crate) mod http;
 mod kill;
 mod life;
 mod limits;
