@@ -7,6 +7,7 @@ mod control;
 mod model;
 mod notices;
 mod process;
+mod prometheus;
 mod raw_client;
 mod readme;
 mod servers;
