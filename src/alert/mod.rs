@@ -82,7 +82,9 @@ macro_rules! alert_names {
             /// Where the runbook tells what to do about it: the package installs it there.
             #[must_use]
             pub fn runbook(self) -> String {
-                format!("file:///usr/share/doc/rotated/runbook.md#{}", self.as_str().to_lowercase())
+                // Of a test there is nothing more to tell than how notifiers are mended.
+                let heading = if self == Self::Test { "notifiers".to_owned() } else { self.as_str().to_lowercase() };
+                format!("file:///usr/share/doc/rotated/runbook.md#{heading}")
             }
 
             /// How long it must last before somebody is told, so that what passes by itself wakes nobody.

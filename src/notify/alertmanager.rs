@@ -111,7 +111,7 @@ mod tests {
         let at = Timestamp::from_seconds(1_795_590_000);
         let posted = Posted { alert: Alert::test("somebody", at), ends: Timestamp::from_seconds(1_795_590_300) };
         let sender = Sender { instance: "ops1".to_owned(), link: "http://127.0.0.1:9917/".to_owned() };
-        insta::assert_snapshot!(alert(&posted, &sender), @r#"{"labels":{"alertname":"RotatedTest","severity":"info","instance":"ops1"},"annotations":{"summary":"This is a test: nothing is wrong","description":"somebody wanted to see whether messages arrive. There is nothing to do.","runbook":"file:///usr/share/doc/rotated/runbook.md#rotatedtest"},"startsAt":"2026-11-25T07:00:00Z","endsAt":"2026-11-25T07:05:00Z","generatorURL":"http://127.0.0.1:9917/"}"#);
+        insta::assert_snapshot!(alert(&posted, &sender), @r#"{"labels":{"alertname":"RotatedTest","severity":"info","instance":"ops1"},"annotations":{"summary":"This is a test: nothing is wrong","description":"somebody wanted to see whether messages arrive. There is nothing to do.","runbook":"file:///usr/share/doc/rotated/runbook.md#notifiers"},"startsAt":"2026-11-25T07:00:00Z","endsAt":"2026-11-25T07:05:00Z","generatorURL":"http://127.0.0.1:9917/"}"#);
     }
 
     #[test]

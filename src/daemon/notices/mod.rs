@@ -48,10 +48,26 @@ pub(super) async fn follow(handle: Handle) {
     desk.go_over(settings, &fleet);
     while desk.look_if_due().await.is_ok() {
         desk.send();
-        if desk.wait(&mut feed).await.is_err() {
-            return;
+        let wakes = desk.wakes();
+        loop {
+            match desk.wait(&mut feed, wakes).await {
+                Woken::ToListen => {}
+                Woken::ToAct => break,
+                Woken::ToEnd => return,
+            }
         }
     }
+}
+
+/// Why the desk does not wait any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Woken {
+    /// Something has happened that is to be looked at later, with what comes beside it.
+    ToListen,
+    /// Something is to be looked at or sent.
+    ToAct,
+    /// The daemon stops.
+    ToEnd,
 }
 
 async fn recall(memory: &Memory) -> ByName {
@@ -172,36 +188,48 @@ impl Desk {
         }
     }
 
-    /// Waits until something is to be done. An error is the end.
-    async fn wait(&mut self, feed: &mut Feed<Arc<Told>>) -> Result<(), ()> {
-        let wakes = self.receivers.values().filter_map(Receiver::wakes).chain(self.standing.next()).min();
-        let wakes = wakes.map(|at| Instant::now() + at.since(SystemClock.now()).to_std());
+    /// When something is to be sent, or has lasted long enough to fire, if nothing happens before.
+    fn wakes(&self) -> Option<Instant> {
+        let wakes = self.receivers.values().filter_map(Receiver::wakes).chain(self.standing.next()).min()?;
+        Some(Instant::now() + wakes.since(SystemClock.now()).to_std())
+    }
+
+    async fn wait(&mut self, feed: &mut Feed<Arc<Told>>, wakes: Option<Instant>) -> Woken {
         let looks = self.looks_at.max(self.rests_until);
-        // What has become pending long enough is seen by a look.
-        let until = wakes.map_or(looks, |wakes| wakes.min(looks));
         let event = async {
             tokio::select! {
                 told = feed.recv() => Ok(told),
                 Some(done) = self.deliveries.join_next(), if !self.deliveries.is_empty() => Err(done),
             }
         };
-        match timeout_at(until, event).await {
+        match timeout_at(wakes.map_or(looks, |wakes| wakes.min(looks)), event).await {
             Err(_) => {
+                // What has lasted long enough is found by a look.
                 if self.standing.next().is_some_and(|at| at <= SystemClock.now()) {
                     self.looks_at = Instant::now();
                 }
+                Woken::ToAct
             }
-            Ok(Ok(Ok(told))) => self.heard(&told),
-            Ok(Ok(Err(RecvError::Lagged(_)))) => self.look_soon(),
-            Ok(Ok(Err(RecvError::Closed))) => return Err(()),
-            Ok(Err(Ok(delivered))) => self.delivered(delivered).await,
+            Ok(Ok(Ok(told))) => {
+                self.heard(&told);
+                Woken::ToListen
+            }
+            Ok(Ok(Err(RecvError::Lagged(_)))) => {
+                self.look_soon();
+                Woken::ToListen
+            }
+            Ok(Ok(Err(RecvError::Closed))) => Woken::ToEnd,
+            Ok(Err(Ok(delivered))) => {
+                self.delivered(delivered).await;
+                Woken::ToAct
+            }
             Ok(Err(Err(error))) => {
                 tracing::error!(%error, "a delivery to a notifier panicked; please report it");
                 // It does not say whose it was.
                 self.receivers.values_mut().for_each(Receiver::rest);
+                Woken::ToAct
             }
         }
-        Ok(())
     }
 
     fn heard(&mut self, told: &Told) {

@@ -89,7 +89,8 @@ fn every_expression_of_the_dashboard_is_one() {
 fn every_metric_of_rules_and_dashboard_is_exported() {
     let known = exported();
     let in_dashboard = expressions(&dashboard()).into_iter().map(|(_, expr)| expr);
-    let in_rules = text(RULES).lines().filter(|line| !line.trim_start().starts_with('#')).collect::<Vec<_>>().join("\n");
+    let in_rules =
+        text(RULES).lines().filter(|line| !line.trim_start().starts_with('#')).collect::<Vec<_>>().join("\n");
     let named: BTreeSet<_> = in_dashboard.chain([in_rules]).flat_map(|text| metrics(&text)).collect();
     let unknown: Vec<_> = named.iter().filter(|name| !known.contains_key(base(name))).collect();
     assert!(unknown.is_empty(), "nobody exports {unknown:?}");
@@ -129,6 +130,9 @@ fn the_dashboard_needs_nothing_but_grafana_itself() {
 
 /// What the daemon exports, by name.
 fn exported() -> BTreeMap<String, ()> {
-    text("docs/metrics.md").split('`').filter(|word| word.starts_with("rotated_") || word.starts_with("process_"))
-        .map(|word| (word.split('{').next().unwrap_or(word).to_owned(), ())).collect()
+    text("docs/metrics.md")
+        .split('`')
+        .filter(|word| word.starts_with("rotated_") || word.starts_with("process_"))
+        .map(|word| (word.split('{').next().unwrap_or(word).to_owned(), ()))
+        .collect()
 }

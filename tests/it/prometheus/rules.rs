@@ -51,8 +51,11 @@ fn name(rule: &Value) -> &str {
 
 /// What is wrong with what alerts say, and with where they send their reader.
 fn unclear(rules: &str, runbook: &str) -> Vec<String> {
-    let headings: BTreeSet<_> =
-        runbook.lines().filter_map(|line| line.strip_prefix("### ")).filter(|line| line.starts_with("Rotated")).collect();
+    let headings: BTreeSet<_> = runbook
+        .lines()
+        .filter_map(|line| line.strip_prefix("### "))
+        .filter(|line| line.starts_with("Rotated"))
+        .collect();
     let rules = alerts(rules);
     let named: BTreeSet<_> = rules.iter().map(name).collect();
     let mut wrong: Vec<_> = named.difference(&headings).map(|name| format!("no heading for {name}")).collect();
