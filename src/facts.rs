@@ -115,6 +115,22 @@ pub enum Risk {
     RightsDrifted,
 }
 
+impl Risk {
+    /// Its word, from a closed set.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::NeverExpires => "never_expires",
+            Self::NoPrivilegeSeparation => "no_privilege_separation",
+            Self::OwnedByRoot => "owned_by_root",
+            Self::Expired => "expired",
+            Self::Dangling => "dangling",
+            Self::DeletedByOthers => "deleted_by_others",
+            Self::RightsDrifted => "rights_drifted",
+        }
+    }
+}
+
 /// What is known of one remote.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RemoteFacts {

@@ -16,6 +16,7 @@ pub mod vault;
 pub mod alert;
 pub mod destination;
 pub mod journal;
+pub mod metrics;
 pub mod protocol;
 pub mod proxmox;
 

@@ -1,10 +1,12 @@
-//! The names of things on a remote, parsed once and never wrong again.
+//! The names of things on a remote, parsed once and never wrong again. Their clones share one text: a daemon with many
+//! jobs keeps the same few names in many places.
 //!
 //! Grammar after the PVE contract, section 3: `userid` is at most 64 characters of `[^\s:/]+@REALM`, a token name is
 //! `[A-Za-z][A-Za-z0-9._-]+`.
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -37,7 +39,7 @@ macro_rules! text_type {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// The text, as it was parsed.
@@ -51,7 +53,7 @@ macro_rules! text_type {
             type Err = NameError;
 
             fn from_str(text: &str) -> Result<Self, NameError> {
-                $parse(text).map(|()| Self(text.to_owned()))
+                $parse(text).map(|()| Self(text.into()))
             }
         }
 
@@ -59,13 +61,13 @@ macro_rules! text_type {
             type Error = NameError;
 
             fn try_from(text: String) -> Result<Self, NameError> {
-                $parse(&text).map(|()| Self(text))
+                $parse(&text).map(|()| Self(text.into()))
             }
         }
 
         impl From<$name> for String {
             fn from(name: $name) -> Self {
-                name.0
+                name.as_str().to_owned()
             }
         }
 

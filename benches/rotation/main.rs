@@ -2,7 +2,10 @@
 //!
 //! A remote carries its writes out one after the other, so no client is faster than the sum of their times. Each
 //! scenario rotates many tokens through the real thing (`Once`, the journal, files) against simulated sites, and sets
-//! the time it took against that bound. `benches/README.md` explains the columns.
+//! the time it took against that bound.
+//!
+//! Two more parts have aims, and can be run alone by the words `alone` and `due`: how long an operator waits for one
+//! rotation, and how late many tokens are woken that are due in the same minute.
 //!
 //! Each scenario is a process of its own, so that its peak memory is its own, and so are its sites, so that what they
 //! use is not counted as ours.
@@ -12,6 +15,13 @@
 #[path = "../../tests/it/site/mod.rs"]
 mod site;
 
+#[path = "../schedule/adopt.rs"]
+mod adopt;
+#[path = "../schedule/started.rs"]
+mod started;
+
+mod alone;
+mod due;
 mod probe;
 mod run;
 mod scenario;
@@ -28,8 +38,10 @@ fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<_> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
-        ["sites", index] => servers::serve(scenario::at(index)?),
-        ["scenario", index] => run::scenario(scenario::at(index)?),
+        ["sites", name] => servers::serve(scenario::named(name)?),
+        ["scenario", name] => run::scenario(scenario::named(name)?),
+        ["alone", ..] => alone::measure(),
+        ["due", ..] => due::measure(),
         // Cargo adds `--bench`.
         _ => all(),
     }
@@ -38,10 +50,15 @@ fn main() -> anyhow::Result<()> {
 fn all() -> anyhow::Result<()> {
     println!("{}", run::HEAD);
     let program = std::env::current_exe().context("could not find this program")?;
-    for index in 0..SCENARIOS.len() {
-        let status = Command::new(&program).args(["scenario", &index.to_string()]).status()?;
-        ensure!(status.success(), "scenario {index} failed");
+    for scenario in SCENARIOS {
+        let status = Command::new(&program).args(["scenario", scenario.name]).status()?;
+        ensure!(status.success(), "{} failed", scenario.name);
     }
     println!("{}", run::FOOT);
+    let mut well = true;
+    for part in ["alone", "due"] {
+        well &= Command::new(&program).arg(part).status()?.success();
+    }
+    ensure!(well, "an aim was missed, or a part failed");
     Ok(())
 }

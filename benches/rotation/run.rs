@@ -15,7 +15,7 @@ use rotated::rotation::notice::Notice;
 use tokio::runtime::Runtime;
 
 use super::probe;
-use super::scenario::{SCENARIOS, Scenario};
+use super::scenario::Scenario;
 use super::servers::{OWNER, Servers};
 use super::usage;
 
@@ -28,11 +28,10 @@ in turn: the same with a round trip each, as each write waits for the answer to 
 
 /// Measures and prints the line of one scenario.
 pub(crate) fn scenario(scenario: &Scenario) -> anyhow::Result<()> {
-    let index = SCENARIOS.iter().position(|other| std::ptr::eq(other, scenario)).context("not in the list")?;
     let _ = rustls::crypto::ring::default_provider().install_default();
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut servers = Servers::start(&index.to_string())?;
+    let mut servers = Servers::start(scenario)?;
     let settings = settings(scenario, &servers, folder.path())?;
     let journal = SqliteJournal::open(&settings.daemon.state_dir)?;
     rotate(&runtime, &settings, &journal, &Wanted::default()).context("the tokens were not adopted")?;
@@ -48,7 +47,7 @@ pub(crate) fn scenario(scenario: &Scenario) -> anyhow::Result<()> {
     in_grace(&journal, rotations)?;
     drop(servers);
 
-    let servers = Servers::start(&index.to_string())?;
+    let servers = Servers::start(scenario)?;
     let access = servers.access.first().context("no site")?;
     let probe = runtime.block_on(probe::writes(scenario, access))?;
     let acl_writes = after.acl_writes - before.acl_writes;
@@ -66,7 +65,13 @@ pub(crate) fn scenario(scenario: &Scenario) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn rotate(runtime: &Runtime, settings: &Settings, journal: &SqliteJournal, wanted: &Wanted) -> anyhow::Result<()> {
+/// One run of what is wanted; an error if anything failed.
+pub(crate) fn rotate(
+    runtime: &Runtime,
+    settings: &Settings,
+    journal: &SqliteJournal,
+    wanted: &Wanted,
+) -> anyhow::Result<()> {
     let faults = Mutex::new(Vec::new());
     let listener = |notice: &Notice<'_>| {
         let told: Vec<_> = match notice {
@@ -93,11 +98,27 @@ fn in_grace(journal: &SqliteJournal, rotations: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn settings(scenario: &Scenario, servers: &Servers, folder: &Path) -> anyhow::Result<Settings> {
+/// A config with a job and a file for each token, everything below `folder`.
+pub(crate) fn settings(scenario: &Scenario, servers: &Servers, folder: &Path) -> anyhow::Result<Settings> {
+    let text = config(scenario, servers, folder)?;
+    let parsed = config::parse(vec![("bench.toml".into(), text)], "bench");
+    let mut settings = parsed.map_err(|problems| anyhow!("the config is wrong: {problems:?}"))?;
+    for remote in settings.remotes.values_mut() {
+        remote.max_parallel = scenario.max_parallel;
+    }
+    Ok(settings)
+}
+
+/// Its text.
+pub(crate) fn config(scenario: &Scenario, servers: &Servers, folder: &Path) -> anyhow::Result<String> {
     let out = folder.join("out");
-    std::fs::create_dir(&out)?;
+    std::fs::create_dir_all(&out)?;
     let at = |name: String| folder.join(name).display().to_string();
-    let mut text = format!("[daemon]\ninstance = \"bench\"\nstate_dir = \"{}\"\n", at("state".into()));
+    let mut text = format!(
+        "[daemon]\ninstance = \"bench\"\nstate_dir = \"{}\"\nsocket = \"{}\"\n",
+        at("state".into()),
+        at("socket".into())
+    );
     for (n, access) in servers.access.iter().enumerate() {
         let (ca_file, login) = (at(format!("ca{n}.pem")), at(format!("login{n}")));
         std::fs::write(&ca_file, &access.ca_pem)?;
@@ -111,10 +132,5 @@ fn settings(scenario: &Scenario, servers: &Servers, folder: &Path) -> anyhow::Re
             writeln!(text, "[[job.{job}.destination]]\ntype = \"file\"\npath = \"{path}\"\nformat = \"env\"")?;
         }
     }
-    let parsed = config::parse(vec![("bench.toml".into(), text)], "bench");
-    let mut settings = parsed.map_err(|problems| anyhow!("the config is wrong: {problems:?}"))?;
-    for remote in settings.remotes.values_mut() {
-        remote.max_parallel = scenario.max_parallel;
-    }
-    Ok(settings)
+    Ok(text)
 }

@@ -59,8 +59,16 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
     Scenario { name: "10 remotes, 20 tokens each, 20 ms away", remotes: 10, tokens: 20, round_trip: FAR, ..PLAIN },
 ];
 
-pub(crate) fn at(index: &str) -> anyhow::Result<&'static Scenario> {
-    index.parse().ok().and_then(|index: usize| SCENARIOS.get(index)).context("there is no such scenario")
+/// Many tokens that are due one shortly after the other, on remotes that cannot keep pace.
+pub(crate) static DUE: Scenario = Scenario { name: "due", remotes: 10, tokens: 1000, max_parallel: 8, ..PLAIN };
+
+/// One token, rotated by an operator who waits for it.
+pub(crate) static ALONE: Scenario = Scenario { name: "alone", tokens: 1, max_parallel: 8, ..PLAIN };
+
+/// By its name.
+pub(crate) fn named(name: &str) -> anyhow::Result<&'static Scenario> {
+    let all = SCENARIOS.iter().chain([&DUE, &ALONE]);
+    all.into_iter().find(|scenario| scenario.name == name).context("there is no such scenario")
 }
 
 impl Scenario {

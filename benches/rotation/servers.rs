@@ -17,15 +17,17 @@ const ROUND_TRIPS_TO_CONNECT: u32 = 2;
 pub(crate) const OWNER: &str = "ci@pve";
 const ROTATOR: &str = "rotator@pve";
 
-/// Serves until its input ends; each line on it is answered with a line of numbers.
+/// The line that asks for [`logged`]; any other asks for [`counts`].
+const LOG: &str = "log";
+
+/// Serves until its input ends; each line on it is answered with one: numbers, or all requests so far.
 pub(crate) fn serve(scenario: &Scenario) -> anyhow::Result<()> {
     let sites = (0..scenario.remotes).map(|_| site(scenario)).collect::<anyhow::Result<Vec<_>>>()?;
     let access: Vec<_> = sites.iter().map(|(site, login)| json!([site.url(0), site.ca_pem(), login])).collect();
     println!("{}", Value::from(access));
     for line in std::io::stdin().lock().lines() {
-        line?;
-        let counts: Vec<_> = sites.iter().map(|(site, _)| counts(site)).collect();
-        println!("{}", Value::from(counts));
+        let answer = if line? == LOG { logged } else { counts };
+        println!("{}", sites.iter().map(|(site, _)| answer(site)).collect::<Value>());
     }
     Ok(())
 }
@@ -65,6 +67,14 @@ fn counts(site: &Site) -> Value {
     json!([busy, site.requests(), writes("/access/acl"), site.connections()])
 }
 
+fn logged(site: &Site) -> Value {
+    let log = site.log();
+    log.iter().map(|entry| json!([entry.method, entry.path, entry.fields, entry.caller])).collect()
+}
+
+/// A request as the site saw it: method, path, fields, and the token id it came with.
+pub(crate) type Seen = (String, String, Vec<(String, String)>, Option<String>);
+
 /// How one site is reached.
 pub(crate) struct Access {
     pub(crate) url: String,
@@ -92,15 +102,22 @@ pub(crate) struct Servers {
 }
 
 impl Servers {
-    pub(crate) fn start(index: &str) -> anyhow::Result<Self> {
+    pub(crate) fn start(scenario: &Scenario) -> anyhow::Result<Self> {
         let program = std::env::current_exe()?;
         let mut command = Command::new(program);
-        let mut child = command.args(["sites", index]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let mut child = command.args(["sites", scenario.name]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let orders = child.stdin.take();
         let mut answers = BufReader::new(child.stdout.take().context("no output")?);
         let told: Vec<(String, String, String)> = read(&mut answers)?;
         let access = told.into_iter().map(|(url, ca_pem, login)| Access { url, ca_pem, login }).collect();
         Ok(Self { child, orders, answers, access })
+    }
+
+    /// All requests to the first site so far.
+    pub(crate) fn log(&mut self) -> anyhow::Result<Vec<Seen>> {
+        writeln!(self.orders.as_ref().context("no input")?, "{LOG}")?;
+        let told: Vec<Vec<Seen>> = read(&mut self.answers)?;
+        told.into_iter().next().context("no site")
     }
 
     pub(crate) fn counts(&mut self) -> anyhow::Result<Counts> {

@@ -44,7 +44,7 @@ impl Deciding<'_> {
             self.blocked(about(), &format!("the remote {remote}"));
         }
         let listed = facts.listed_at.unwrap_or(began);
-        if listed + self.limits.inventory < now {
+        if listed + self.limits.unlisted < now {
             self.tell(
                 AlertName::InventoryStale,
                 Severity::Warning,

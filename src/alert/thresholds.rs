@@ -20,7 +20,7 @@ pub struct Thresholds {
     /// A pause may last so long.
     pub paused: Span,
     /// A remote's tokens must have been listed within this time.
-    pub inventory: Span,
+    pub unlisted: Span,
 }
 
 impl Default for Thresholds {
@@ -33,7 +33,7 @@ impl Default for Thresholds {
             failing_within: Span::from_seconds(6 * 3600),
             clock_skew: Span::from_seconds(30),
             paused: Span::from_days(7),
-            inventory: Span::from_seconds(3 * 3600),
+            unlisted: Span::from_seconds(3 * 3600),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use rotated::cli::args::DaemonArgs;
-use rotated::cli::{check, lines, log};
+use rotated::cli::{lines, log};
 use rotated::config;
 use rotated::daemon::life;
 use rotated::daemon::once::Wanted;
@@ -15,11 +15,11 @@ const EXIT_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     let args = DaemonArgs::parse();
-    log::start();
+    let format = log::start(&args.log, if args.once { log::OF_RUN } else { log::OF_DAEMON });
     let settings = match config::load(&args.config) {
         Ok(settings) => settings,
         Err(problems) => {
-            anstream::eprintln!("{}", problems.render(check::colour()));
+            log::config_refused(format, &problems);
             return ExitCode::from(EXIT_USAGE);
         }
     };
@@ -27,7 +27,7 @@ fn main() -> ExitCode {
         return match life::run(args.config, settings) {
             Ok(()) => ExitCode::SUCCESS,
             Err(fault) => {
-                start::tell(&fault, &lines::print_human);
+                log::ended(format, &fault);
                 ExitCode::from(EXIT_FAILED)
             }
         };

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
+use super::log::LogArgs;
 use crate::rotation::event::Order;
 use crate::token::JobName;
 
@@ -30,9 +31,12 @@ pub struct DaemonArgs {
     /// (bring an expired token back), adopt (after a lost journal)
     #[arg(long, value_name = "ORDER", value_parser = order, requires = "jobs", conflicts_with = "rehearse")]
     pub order: Option<Order>,
-    /// Print a JSON object per line
+    /// With --once: print a JSON object per line
     #[arg(long)]
     pub json: bool,
+    /// What is logged, and how.
+    #[command(flatten)]
+    pub log: LogArgs,
 }
 
 fn order(text: &str) -> Result<Order, String> {
@@ -71,24 +75,32 @@ mod tests {
 
     #[test]
     fn help_reads_well() {
-        insta::assert_snapshot!(DaemonArgs::command().term_width(100).render_help(), @r#"
+        insta::assert_snapshot!(DaemonArgs::command().term_width(100).render_help(), @r"
         Rotates Proxmox API tokens: makes a new one with the same rights, delivers its secret, retires the
         old one
 
         Usage: rotated [OPTIONS]
 
         Options:
-              --config <FILE>  The config; `conf.d/*.toml` beside it is read too [default:
-                               /etc/rotated/rotated.toml]
-              --once           Do what is due, carry on what earlier runs left, wait for no grace, and exit
-              --job <NAME>...  With --once: rotate these jobs now, whatever their schedule says
-              --rehearse       With --once: create, grant, verify and discard; no destination is touched
-              --order <ORDER>  With --job: an order instead of a rotation: retry or abandon (on hold),
-                               retire (a token that waits for it), undo (bring an expired token back), adopt
-                               (after a lost journal)
-              --json           Print a JSON object per line
-          -h, --help           Print help
-          -V, --version        Print version
-        "#);
+              --config <FILE>        The config; `conf.d/*.toml` beside it is read too [default:
+                                     /etc/rotated/rotated.toml]
+              --once                 Do what is due, carry on what earlier runs left, wait for no grace, and
+                                     exit
+              --job <NAME>...        With --once: rotate these jobs now, whatever their schedule says
+              --rehearse             With --once: create, grant, verify and discard; no destination is
+                                     touched
+              --order <ORDER>        With --job: an order instead of a rotation: retry or abandon (on hold),
+                                     retire (a token that waits for it), undo (bring an expired token back),
+                                     adopt (after a lost journal)
+              --json                 With --once: print a JSON object per line
+              --log <FILTER>         What is logged: a level such as `debug`, or one for each module, such
+                                     as `warn,rotated::vault=trace` [default: warn,rotated=info; with
+                                     --once: warn] [env: ROTATED_LOG]
+              --log-format <FORMAT>  How the log is written [default: journal if systemd connected stderr to
+                                     it, else plain] [env: ROTATED_LOG_FORMAT] [possible values: journal,
+                                     plain, json]
+          -h, --help                 Print help (see more with '--help')
+          -V, --version              Print version
+        ");
     }
 }

@@ -41,12 +41,12 @@ pub(super) fn read(main: &Section<'_>) -> Option<AlertSettings> {
         read("failing_within", defaults.failing_within),
         read("clock_skew", defaults.clock_skew),
         read("paused", defaults.paused),
-        read("inventory", defaults.inventory),
+        read("unlisted", defaults.unlisted),
     ];
     let link = link(&section);
     let fits = consistent(&section, &thresholds);
     section.close();
-    let [expiring, expiring_critical, overdue, failing_within, clock_skew, paused, inventory] = thresholds;
+    let [expiring, expiring_critical, overdue, failing_within, clock_skew, paused, unlisted] = thresholds;
     fits?;
     Some(AlertSettings {
         thresholds: Thresholds {
@@ -57,7 +57,7 @@ pub(super) fn read(main: &Section<'_>) -> Option<AlertSettings> {
             failing_within: failing_within?,
             clock_skew: clock_skew?,
             paused: paused?,
-            inventory: inventory?,
+            unlisted: unlisted?,
         },
         link: link.ok()?,
     })

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 
 use super::problem::{Findings, Source};
+use super::split::PIECE_BYTES;
 use super::{CONFIG_BYTES_MAX, CONFIG_FILES_MAX};
 
 /// Where the kernel tells the host's name.
@@ -58,7 +59,7 @@ fn read_one(path: PathBuf, sources: &mut Vec<Source>, left: &mut usize, findings
     if let Some((what, advice)) = wrong {
         findings.add_file(sources.len(), format!("the config file {what}"), advice);
     }
-    sources.push(Source::new(path, text));
+    sources.extend(Source::pieces(path, text, PIECE_BYTES));
 }
 
 /// Without waiting for the other end of a pipe.

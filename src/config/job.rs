@@ -1,8 +1,10 @@
 //! `[job.NAME]`, complete: the defaults live here.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chrono_tz::Tz;
+use litemap::LiteMap;
 
 use super::calendar::Calendars;
 use super::destination;
@@ -10,6 +12,7 @@ use super::keys::JobKeys;
 use super::problem::{Findings, Located, Place};
 use super::remote::Remotes;
 use super::section::{Section, clean};
+use super::shared::Shared;
 use super::suggest::nearest;
 use super::vault::Vaults;
 use crate::destination::options::DestinationOptions;
@@ -28,15 +31,15 @@ pub struct JobSettings {
     /// What the core needs of it.
     pub job: Job,
     /// Where its secret goes, with every detail.
-    pub destinations: BTreeMap<DestinationName, DestinationOptions>,
+    pub destinations: LiteMap<DestinationName, DestinationOptions>,
 }
 
 /// A job and the places of what other jobs may contradict.
 pub(super) struct PlacedJob {
-    pub(super) settings: JobSettings,
+    pub(super) settings: Arc<JobSettings>,
     pub(super) token: Place,
     pub(super) strategy: Option<Place>,
-    pub(super) destinations: BTreeMap<DestinationName, Place>,
+    pub(super) destinations: LiteMap<DestinationName, Place>,
 }
 
 /// What a job is read against.
@@ -45,6 +48,7 @@ pub(super) struct Context<'c> {
     pub(super) remotes: &'c Remotes,
     pub(super) vaults: &'c Vaults,
     pub(super) calendars: Calendars<'c>,
+    pub(super) shared: Shared,
     pub(super) findings: &'c Findings,
 }
 
@@ -73,7 +77,8 @@ pub(super) fn read(name: JobName, section: Section<'_>, context: &mut Context<'_
     let destinations = destination::read_all(&section, labels.as_ref(), context.vaults);
     section.close();
     let times = times(&keys, context);
-    assemble(name, Parts { remote: remote?, token: token?, destinations: destinations?, times: times?, keys })
+    let parts = Parts { remote: remote?, token: token?, destinations: destinations?, times: times?, keys };
+    Some(assemble(name, parts, &mut context.shared))
 }
 
 struct Parts<'r> {
@@ -91,16 +96,21 @@ struct Times {
     grace: Span,
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "it ends the chain of `?` in `read`")]
-fn assemble(name: JobName, parts: Parts<'_>) -> Option<PlacedJob> {
+fn assemble(name: JobName, parts: Parts<'_>, shared: &mut Shared) -> PlacedJob {
     let Parts { remote, token, destinations, times, keys } = parts;
     let default_strategy = match remote.product {
         Product::Pve => Strategy::Replace,
     };
     let strategy = keys.strategy.as_ref().map_or(default_strategy, |strategy| strategy.value);
-    let places = destinations.iter().map(|(options, place)| (options.name.clone(), place.clone())).collect();
-    let destinations: BTreeMap<_, _> =
-        destinations.into_iter().map(|(options, _)| (options.name.clone(), options)).collect();
+    let token = Located { value: shared.token(token.value), place: token.place };
+    let mut options = LiteMap::<DestinationName, DestinationOptions>::with_capacity(destinations.len());
+    let mut places = LiteMap::new();
+    for (mut one, place) in destinations {
+        one.name = shared.names.kept(one.name);
+        places.insert(one.name.clone(), place);
+        options.insert(one.name.clone(), one);
+    }
+    let traits: BTreeMap<_, _> = options.iter().map(|(name, options)| (name.clone(), options.traits())).collect();
     let job = Job {
         name,
         remote: remote.name.clone(),
@@ -116,15 +126,15 @@ fn assemble(name: JobName, parts: Parts<'_>) -> Option<PlacedJob> {
         retire: keys.retire.map_or(Retire::Auto, |retire| retire.value),
         first_retire: keys.first_retire.map_or(Retire::Ask, |retire| retire.value),
         drift: keys.drift.map_or(Drift::Copy, |drift| drift.value),
-        permissions: keys.permissions.map(|list| list.value),
-        destinations: destinations.iter().map(|(name, options)| (name.clone(), options.traits())).collect(),
+        permissions: keys.permissions.map(|list| shared.permissions.kept(list.value.into())),
+        destinations: shared.traits.kept(Arc::new(traits)),
     };
-    Some(PlacedJob {
-        settings: JobSettings { job, destinations },
+    PlacedJob {
+        settings: Arc::new(JobSettings { job, destinations: options }),
         token: token.place,
         strategy: keys.strategy.map(|strategy| strategy.place),
         destinations: places,
-    })
+    }
 }
 
 fn remote<'c>(section: &Section<'_>, context: &Context<'c>) -> Option<&'c RemoteOptions> {

@@ -28,6 +28,8 @@ mod problem;
 mod reference;
 mod remote;
 mod section;
+mod shared;
+mod split;
 mod suggest;
 mod trust;
 mod vault;
@@ -36,6 +38,7 @@ mod vault_auth;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde_spanned::Spanned;
 use toml::de::DeTable;
@@ -50,6 +53,7 @@ use keys::JobKeys;
 use problem::{Findings, Place, Source};
 use remote::{Allowing, Remotes};
 use section::Section;
+use shared::Shared;
 use vault::Vaults;
 
 use crate::notify::options::NotifierOptions;
@@ -87,7 +91,7 @@ pub struct Settings {
     /// `[vault.NAME]`.
     pub vaults: BTreeMap<VaultName, VaultOptions>,
     /// `[job.NAME]`.
-    pub jobs: BTreeMap<JobName, JobSettings>,
+    pub jobs: BTreeMap<JobName, Arc<JobSettings>>,
 }
 
 /// Reads `path`, then `conf.d/*.toml` beside it in the order of their names.
@@ -118,7 +122,8 @@ pub fn check(paths: &[PathBuf]) -> Result<(), Problems> {
 /// # Errors
 /// As for [`load`].
 pub fn parse(texts: Vec<(PathBuf, String)>, hostname: &str) -> Result<Settings, Problems> {
-    let sources: Vec<_> = texts.into_iter().map(|(path, text)| Source::new(path, text)).collect();
+    let pieces = |(path, text)| Source::pieces(path, text, split::PIECE_BYTES);
+    let sources: Vec<_> = texts.into_iter().flat_map(pieces).collect();
     let host = Host { name: hostname.to_owned(), holds: |_| None, reads: |_| None };
     settings(&sources, &host, Findings::default())
 }
@@ -148,12 +153,16 @@ fn settings(sources: &[Source], host: &Host, findings: Findings) -> Result<Setti
     }
 }
 
-/// Every file's table; none if one is not TOML, because what is read around a syntax error would be misunderstood, in
+/// A source's table; none where it holds nothing but jobs, which is parsed again when these are read: together such
+/// tables would take far more memory than what is made of them.
+type Table<'s> = Option<Spanned<DeTable<'s>>>;
+
+/// Every source's table; none if one is not TOML, because what is read around a syntax error would be misunderstood, in
 /// that file and in others.
-fn parsed<'s>(sources: &'s [Source], findings: &Findings) -> Option<Vec<Spanned<DeTable<'s>>>> {
+fn parsed<'s>(sources: &'s [Source], findings: &Findings) -> Option<Vec<Table<'s>>> {
     let (mut tables, mut good) = (Vec::new(), true);
     for (file, source) in sources.iter().enumerate() {
-        let (table, mut errors) = DeTable::parse_recoverable(&source.text);
+        let (table, mut errors) = DeTable::parse_recoverable(source.text());
         errors.sort_by_key(|error| error.span().map_or(0, |span| span.start));
         let mut line = None;
         for error in errors {
@@ -167,23 +176,21 @@ fn parsed<'s>(sources: &'s [Source], findings: &Findings) -> Option<Vec<Spanned<
             findings.add_hidden(&place, what, "texts stand in quotes, `#` begins a comment, tables are `[name]`");
         }
         good &= line.is_none();
-        tables.push(table);
+        let jobs_only = file > 0 && table.get_ref().keys().all(|key| key.get_ref() == "job");
+        tables.push((!jobs_only).then_some(table));
     }
     good.then_some(tables)
 }
 
-fn assembled<'s>(
-    tables: &'s [Spanned<DeTable<'s>>],
-    sources: &[Source],
-    host: &Host,
-    findings: &'s Findings,
-) -> Option<Settings> {
-    let roots: Vec<_> = tables.iter().enumerate().map(|(file, table)| Section::root(file, table, findings)).collect();
-    let (main, added) = roots.split_first()?;
+fn assembled<'s>(tables: &'s [Table<'s>], sources: &[Source], host: &Host, findings: &'s Findings) -> Option<Settings> {
+    let tables = tables.iter().enumerate();
+    let roots: Vec<_> =
+        tables.filter_map(|(file, table)| Some((file, Section::root(file, table.as_ref()?, findings)))).collect();
+    let ((_, main), added) = roots.split_first()?;
     let daemon = daemon::read(main, &host.name);
     let alerts = alerts::read(main);
     let defaults = defaults(main);
-    for root in added {
+    for (_, root) in added {
         for key in ["daemon", "alerts", "defaults"] {
             if let Some((_, place)) = root.raw(key) {
                 let what = format!("`[{key}]` may stand in the main file only");
@@ -195,9 +202,9 @@ fn assembled<'s>(
     let notifiers = notifiers(&roots, sources, &vaults, (host.reads, findings));
     let remotes = remotes(&roots, sources, &vaults, findings);
     let calendars = Calendars::new(findings);
-    let context = job::Context { defaults: &defaults, remotes: &remotes, vaults: &vaults, calendars, findings };
-    let jobs = jobs(&roots, sources, context);
-    roots.into_iter().for_each(Section::close);
+    let shared = Shared::default();
+    let context = job::Context { defaults: &defaults, remotes: &remotes, vaults: &vaults, calendars, shared, findings };
+    let jobs = jobs(roots, sources, context);
     conflict::Site { jobs: &jobs, remotes: &remotes, vaults: &vaults, sources, findings }.check(host.holds);
     let remotes = remotes.into_iter().filter_map(|(name, remote)| Some((name, remote?))).collect();
     let vaults = vaults.into_iter().filter_map(|(name, vault)| Some((name, vault?))).collect();
@@ -222,7 +229,10 @@ fn defaults(main: &Section<'_>) -> JobKeys {
     keys
 }
 
-fn vaults(roots: &[Section<'_>], sources: &[Source], findings: &Findings) -> Vaults {
+/// A source's table, with the source's number.
+type Root<'t> = (usize, Section<'t>);
+
+fn vaults(roots: &[Root<'_>], sources: &[Source], findings: &Findings) -> Vaults {
     let named = named::<VaultName>(roots, ["vault", "a Vault"], sources);
     if named.len() > VAULTS_MAX {
         findings.add_file(0, format!("more than {VAULTS_MAX} Vaults"), "spread them over several daemons");
@@ -231,7 +241,7 @@ fn vaults(roots: &[Section<'_>], sources: &[Source], findings: &Findings) -> Vau
 }
 
 fn notifiers(
-    roots: &[Section<'_>],
+    roots: &[Root<'_>],
     sources: &[Source],
     vaults: &Vaults,
     (reads, findings): (notify::Reads, &Findings),
@@ -244,7 +254,7 @@ fn notifiers(
     named.into_iter().filter_map(read).collect()
 }
 
-fn remotes(roots: &[Section<'_>], sources: &[Source], vaults: &Vaults, findings: &Findings) -> Remotes {
+fn remotes(roots: &[Root<'_>], sources: &[Source], vaults: &Vaults, findings: &Findings) -> Remotes {
     let named = named::<RemoteName>(roots, ["remote", "a remote"], sources);
     if named.len() > REMOTES_MAX {
         findings.add_file(0, format!("more than {REMOTES_MAX} remotes"), "spread them over several daemons");
@@ -256,37 +266,63 @@ fn remotes(roots: &[Section<'_>], sources: &[Source], vaults: &Vaults, findings:
     named.into_iter().map(read).collect()
 }
 
-fn jobs(roots: &[Section<'_>], sources: &[Source], mut context: job::Context<'_>) -> Vec<job::PlacedJob> {
-    let named = named::<JobName>(roots, ["job", "a job"], sources);
-    if named.len() > JOBS_MAX {
-        context.findings.add_file(0, format!("more than {JOBS_MAX} jobs"), "spread them over several daemons");
+/// Every job of every source, in order; the tables that were put aside are parsed once more, one at a time.
+fn jobs(roots: Vec<Root<'_>>, sources: &[Source], mut context: job::Context<'_>) -> Vec<job::PlacedJob> {
+    let (mut jobs, mut places, findings) = (Vec::new(), BTreeMap::new(), context.findings);
+    let mut read = |root: Section<'_>| {
+        let named = named_in::<JobName>(&root, ["job", "a job"], sources, &mut places);
+        jobs.extend(named.into_iter().filter_map(|(name, section)| job::read(name, section, &mut context)));
+        root.close();
+    };
+    let mut roots = roots.into_iter().peekable();
+    for (file, source) in sources.iter().enumerate() {
+        if let Some((_, root)) = roots.next_if(|(of, _)| *of == file) {
+            read(root);
+        } else {
+            let (table, _) = DeTable::parse_recoverable(source.text());
+            read(Section::root(file, &table, findings));
+        }
     }
-    named.into_iter().filter_map(|(_, name, section)| job::read(name, section, &mut context)).collect()
+    if places.len() > JOBS_MAX {
+        findings.add_file(0, format!("more than {JOBS_MAX} jobs"), "spread them over several daemons");
+    }
+    jobs
 }
 
-/// Every `[KEY.NAME]` with the number of its file, but for names that are wrong or taken, which is said.
-fn named<'s, T>(
-    roots: &[Section<'s>],
+/// Every `[KEY.NAME]` with the number of its source, but for names that are wrong or taken, which is said.
+fn named<'s, T>(roots: &[Root<'s>], [key, noun]: [&'static str; 2], sources: &[Source]) -> Vec<(usize, T, Section<'s>)>
+where
+    T: FromStr<Err = NameError> + Ord + Clone,
+{
+    let mut places = BTreeMap::new();
+    let all = roots.iter().flat_map(|(file, root)| {
+        let named = named_in(root, [key, noun], sources, &mut places);
+        named.into_iter().map(|(name, section)| (*file, name, section))
+    });
+    all.collect()
+}
+
+/// The same for one source; `places` are those of the names that are taken.
+fn named_in<'s, T>(
+    root: &Section<'s>,
     [key, noun]: [&'static str; 2],
     sources: &[Source],
-) -> Vec<(usize, T, Section<'s>)>
+    places: &mut BTreeMap<T, Place>,
+) -> Vec<(T, Section<'s>)>
 where
     T: FromStr<Err = NameError> + Ord + Clone,
 {
     let mut named = Vec::new();
-    let mut places: BTreeMap<T, Place> = BTreeMap::new();
-    for (file, root) in roots.iter().enumerate() {
-        for (name, section) in root.named(key, noun) {
-            let Some(label) = label::<T>(&name.value, &name.place, root.findings()) else { continue };
-            if let Some(other) = places.get(&label) {
-                let line = sources.get(other.file).map_or_else(String::new, |source| source.line_of(other));
-                let what = format!("there is {noun} of this name already ({line})");
-                root.findings().add(&name.place, what, "give it another name");
-                continue;
-            }
-            places.insert(label.clone(), name.place);
-            named.push((file, label, section));
+    for (name, section) in root.named(key, noun) {
+        let Some(label) = label::<T>(&name.value, &name.place, root.findings()) else { continue };
+        if let Some(other) = places.get(&label) {
+            let line = sources.get(other.file).map_or_else(String::new, |source| source.line_of(other));
+            let what = format!("there is {noun} of this name already ({line})");
+            root.findings().add(&name.place, what, "give it another name");
+            continue;
         }
+        places.insert(label.clone(), name.place);
+        named.push((label, section));
     }
     named
 }

@@ -2,6 +2,7 @@
 //!
 //! A printed line of the config must never show a secret that somebody wrote there by mistake; see [`super::mask`].
 
+use std::cell::OnceCell;
 use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use std::rc::Rc;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
 use super::mask::masked;
+use super::split;
 
 /// How many problems are printed; the rest is counted.
 pub(super) const PROBLEMS_SHOWN_MAX: usize = 200;
@@ -54,7 +56,7 @@ impl Problems {
 
     /// For a config that was refused without a reason, which would be a mistake of ours.
     pub(super) fn unexplained(sources: &[Source]) -> Self {
-        let file = sources.first().map(|source| source.path.clone()).unwrap_or_default();
+        let file = sources.first().map(|source| source.path().clone()).unwrap_or_default();
         let what = "the config was refused, and the reason was lost".to_owned();
         let advice = "this is a mistake in rotated: please report it with the config".to_owned();
         Self(vec![Problem { file, place: None, key: String::new(), what, advice }])
@@ -134,6 +136,7 @@ impl Problem {
 /// Where a value stands: its file, its bytes there, and its key path.
 #[derive(Debug, Clone)]
 pub(super) struct Place {
+    /// Which of the sources, a file or a piece of one.
     pub(super) file: usize,
     pub(super) span: Range<usize>,
     /// The key path of the table it stands in: `job.ci`.
@@ -209,7 +212,7 @@ impl Finding {
     fn shown(self, sources: &[Source]) -> Option<Problem> {
         let source = sources.get(self.file)?;
         let place = self.span.map(|span| source.line_place(&span, self.hidden));
-        Some(Problem { file: source.path.clone(), place, key: self.key, what: self.what, advice: self.advice })
+        Some(Problem { file: source.path().clone(), place, key: self.key, what: self.what, advice: self.advice })
     }
 }
 
@@ -230,38 +233,64 @@ impl Place {
     }
 }
 
-/// One file of the config.
+/// One file of the config, or a piece of a large one that can be read by itself.
 pub(super) struct Source {
-    pub(super) path: PathBuf,
-    pub(super) text: String,
-    /// Where each line begins.
-    lines: Vec<usize>,
+    file: Rc<(PathBuf, String)>,
+    piece: Range<usize>,
+    /// How many lines of the file lie before it.
+    lines_before: usize,
+    /// Where each of its lines begins; found out when the first is asked for.
+    lines: OnceCell<Vec<usize>>,
 }
 
 impl Source {
-    pub(super) fn new(path: PathBuf, text: String) -> Self {
-        let newlines = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
-        let lines = std::iter::once(0).chain(newlines).collect();
-        Self { path, text, lines }
+    /// A file's pieces, in order.
+    pub(super) fn pieces(path: PathBuf, text: String, piece_bytes: usize) -> Vec<Self> {
+        let mut begins = vec![0];
+        begins.extend(split::cuts(&text, piece_bytes));
+        let ends: Vec<_> = begins.iter().skip(1).copied().chain([text.len()]).collect();
+        let (file, mut lines_before) = (Rc::new((path, text)), 0);
+        let piece = |(begin, end)| {
+            let source = Self { file: Rc::clone(&file), piece: begin..end, lines_before, lines: OnceCell::new() };
+            lines_before += source.text().bytes().filter(|byte| *byte == b'\n').count();
+            source
+        };
+        begins.into_iter().zip(ends).map(piece).collect()
+    }
+
+    pub(super) fn path(&self) -> &PathBuf {
+        &self.file.0
+    }
+
+    pub(super) fn text(&self) -> &str {
+        &self.file.1[self.piece.clone()]
     }
 
     /// `file.toml:12`, to point at a second place from a text.
     pub(super) fn line_of(&self, place: &Place) -> String {
-        format!("{}:{}", self.path.display(), self.line(place.span.start))
+        format!("{}:{}", self.path().display(), self.line(place.span.start))
     }
 
-    /// The number, from 1, of the line that holds byte `at`.
+    /// The number in the file, from 1, of the line that holds byte `at` of this piece.
     pub(super) fn line(&self, at: usize) -> usize {
-        self.lines.partition_point(|begin| *begin <= at)
+        self.lines_before + self.lines().partition_point(|begin| *begin <= at)
+    }
+
+    fn lines(&self) -> &[usize] {
+        self.lines.get_or_init(|| {
+            let newlines = self.text().bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
+            std::iter::once(0).chain(newlines).collect()
+        })
     }
 
     /// The first line of `span`, cut to [`LINE_BYTES_MAX`] and masked.
     fn line_place(&self, span: &Range<usize>, hidden: bool) -> LinePlace {
-        let start = floor(&self.text, span.start);
+        let text = self.text();
+        let start = floor(text, span.start);
         let number = self.line(start);
-        let begin = self.lines.get(number.saturating_sub(1)).copied().unwrap_or(0);
-        let end = self.text[start..].find('\n').map_or(self.text.len(), |at| start + at);
-        let line = self.text[begin..end].trim_end_matches('\r');
+        let begin = self.lines().get(number.saturating_sub(self.lines_before + 1)).copied().unwrap_or(0);
+        let end = text[start..].find('\n').map_or(text.len(), |at| start + at);
+        let line = text[begin..end].trim_end_matches('\r');
         let from = floor(line, start - begin);
         let to = floor(line, span.end.saturating_sub(begin).clamp(from, line.len()));
         let column = line[..from].chars().count() + 1;

@@ -9,6 +9,7 @@ use crate::rotation::time::Span;
 
 mod notify;
 mod own_login;
+mod split;
 mod vault;
 
 const MINIMAL: &str = include_str!("../../config/minimal.toml");
@@ -36,6 +37,8 @@ fn the_minimal_config_gets_every_default() {
     let settings = read(MINIMAL).unwrap();
     assert_eq!(settings.daemon.instance.as_str(), "ops1");
     assert_eq!(settings.daemon.late_max, Span::from_seconds(600));
+    assert_eq!(settings.daemon.inventory, Span::from_seconds(900));
+    assert_eq!(settings.daemon.metrics, Some("127.0.0.1:9917".parse().unwrap()));
     let remote = settings.remotes.values().next().unwrap();
     assert_eq!((remote.max_parallel, remote.consumer_url.as_str()), (8, "https://10.0.0.11:8006"));
     let job = &settings.jobs.values().next().unwrap().job;
@@ -43,6 +46,14 @@ fn the_minimal_config_gets_every_default() {
     assert_eq!((job.retire, job.first_retire, job.drift), (Retire::Auto, Retire::Ask, Drift::Copy));
     assert_eq!((job.strategy, &job.window, &job.retire_window), (Strategy::Replace, &None, &None));
     assert_eq!(job.destinations.keys().map(ToString::to_string).collect::<Vec<_>>(), ["file-1"]);
+}
+
+#[test]
+fn metrics_can_be_switched_off() {
+    let metrics = |text: &str| read(&format!("[daemon]\nmetrics = \"{text}\"\n{MINIMAL}")).map(|s| s.daemon.metrics);
+    assert_eq!(metrics("off").unwrap(), None);
+    assert_eq!(metrics("[::1]:0").unwrap(), Some("[::1]:0".parse().unwrap()));
+    assert!(metrics("Off").is_err() && metrics("9917").is_err() && metrics("").is_err());
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::board::Board;
 use super::clock::SystemClock;
@@ -145,9 +145,23 @@ pub struct Handle {
     pub config: Arc<Path>,
     /// What is observed.
     pub watch: Arc<Watch>,
+    /// One reload at a time: each reads files and holds a whole config.
+    pub(super) reloads: Arc<Semaphore>,
 }
 
 impl Handle {
+    /// A way to the service that reads these `asks`.
+    #[must_use]
+    pub fn new(
+        asks: mpsc::Sender<Ask>,
+        board: Arc<Board>,
+        journal: Arc<SqliteJournal>,
+        config: Arc<Path>,
+        watch: Arc<Watch>,
+    ) -> Self {
+        Self { asks, board, journal, config, watch, reloads: Arc::new(Semaphore::new(1)) }
+    }
+
     /// Asks, and waits for the answer.
     ///
     /// # Errors
@@ -198,7 +212,8 @@ impl Service {
                 Ok(key) => {
                     let errand = Errand { command: Some(command), by, ..Errand::default() };
                     if let Err(fault) = self.send(&key, errand, Some(reply)) {
-                        tracing::warn!(%job, because = fault.because, "an order was not taken");
+                        let (token, remote) = (&key.token, &key.remote);
+                        tracing::warn!(%job, %token, %remote, because = fault.because, "an order was not taken");
                     }
                 }
                 Err(fault) => drop(reply.send(Err(fault))),
@@ -259,6 +274,7 @@ impl Service {
         self.fleet = self.fleet.moved_on(&self.settings, &settings);
         self.settings = Arc::new(settings);
         self.enrol();
+        self.tell_plans("went over to the new config");
         Ok(())
     }
 }

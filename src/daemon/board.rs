@@ -40,9 +40,24 @@ pub enum Told {
     },
 }
 
+/// An event that was journaled, and what it changed.
+pub struct Change<'c> {
+    /// The job, if the config has one for this token.
+    pub job: Option<&'c JobName>,
+    /// The ledger before it; none where there was none.
+    pub before: Option<&'c Ledger>,
+    /// The ledger after it.
+    pub after: &'c Ledger,
+    /// Which.
+    pub event: &'c Event,
+}
+
+/// Hears of every event, in order and before anybody else. Must not wait.
+pub type Watcher = Box<dyn Fn(&Change<'_>) + Send + Sync>;
+
 /// See the module's own words.
-#[derive(Debug)]
 pub struct Board {
+    watchers: Vec<Watcher>,
     ledgers: Mutex<BTreeMap<Arc<LedgerKey>, Ledger>>,
     feed: broadcast::Sender<Arc<Told>>,
 }
@@ -52,7 +67,14 @@ impl Board {
     #[must_use]
     pub fn new(ledgers: BTreeMap<LedgerKey, Ledger>) -> Self {
         let ledgers = ledgers.into_iter().map(|(key, ledger)| (Arc::new(key), ledger)).collect();
-        Self { ledgers: Mutex::new(ledgers), feed: broadcast::channel(FEED_MAX).0 }
+        Self { watchers: Vec::new(), ledgers: Mutex::new(ledgers), feed: broadcast::channel(FEED_MAX).0 }
+    }
+
+    /// The same with one more who hears of every event.
+    #[must_use]
+    pub fn watched_by(mut self, watcher: Watcher) -> Self {
+        self.watchers.push(watcher);
+        self
     }
 
     /// The tokens that have a ledger.
@@ -80,7 +102,9 @@ impl Board {
 
     /// An event has been journaled.
     pub fn tell_event(&self, key: &Arc<LedgerKey>, job: Option<&JobName>, ledger: &Ledger, event: &Event) {
-        self.ledgers().insert(Arc::clone(key), ledger.clone());
+        let before = self.ledgers().insert(Arc::clone(key), ledger.clone());
+        let change = Change { job, before: before.as_ref(), after: ledger, event };
+        self.watchers.iter().for_each(|watcher| watcher(&change));
         if self.feed.receiver_count() > 0 {
             let (job, ledger, event) = (job.cloned(), ledger.clone(), event.clone());
             let _ = self.feed.send(Arc::new(Told::Event { job, ledger, event }));

@@ -54,7 +54,8 @@ async fn examine(subject: &str, settings: &Settings, remote: &Remote, board: &Bo
         Ok(_) => well(subject, "privilege Sys.Audit on /access"),
         Err(fault) => failed(subject, "privilege Sys.Audit on /access", fault),
     });
-    let jobs: Vec<_> = settings.jobs.values().filter(|found| found.job.remote == remote.options().name).collect();
+    let on_it = |found: &&JobSettings| found.job.remote == remote.options().name;
+    let jobs: Vec<&JobSettings> = settings.jobs.values().map(AsRef::as_ref).filter(on_it).collect();
     let owners: BTreeSet<&Owner> = jobs.iter().map(|found| &found.job.token.owner).collect();
     for owner in owners {
         checks.push(match remote.tokens(owner).await {
@@ -77,7 +78,7 @@ fn paths(jobs: &[&JobSettings], board: &Board) -> BTreeSet<String> {
     let grants = jobs.iter().filter(|found| found.job.strategy == Strategy::Replace).flat_map(|found| {
         let key = LedgerKey { remote: found.job.remote.clone(), token: found.job.token.clone() };
         let recorded = board.with(&key, |ledger| ledger.and_then(|ledger| ledger.grants.clone()));
-        found.job.permissions.clone().or(recorded).unwrap_or_default()
+        found.job.permissions.as_deref().map(<[_]>::to_vec).or(recorded).unwrap_or_default()
     });
     grants.map(|grant| grant.path).collect()
 }

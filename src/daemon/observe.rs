@@ -8,18 +8,18 @@ use std::sync::Arc;
 use super::ask::{Ask, Handle, PAGE_MAX, View};
 use super::clock::SystemClock;
 use super::fleet::Fleet;
-use super::inventory::kin::Kin;
 use super::service::HOLDS_MAX;
 use super::slot::{Ground, stands_on};
 use crate::config::{JobSettings, Settings};
-use crate::facts::{Facts, JobFacts, RemoteFacts, TokenFacts, VaultFacts};
+use crate::facts::{Facts, JobFacts, NotifierFacts, RemoteFacts, TokenFacts, VaultFacts};
 use crate::protocol::words::phase;
-use crate::proxmox::Remote;
 use crate::rotation::fault::Fault;
+use crate::rotation::job::Job;
 use crate::rotation::ledger::{Ledger, LedgerKey, State, Verdict};
+use crate::rotation::name::is_family;
 use crate::rotation::ports::Clock;
 use crate::rotation::time::{Span, Timestamp};
-use crate::token::{RemoteName, VaultName};
+use crate::token::{RemoteName, TokenId, VaultName};
 use crate::vault::Vault;
 
 /// Where nothing new begins by itself, because too much is on hold there.
@@ -45,7 +45,7 @@ pub(super) async fn facts(handle: &Handle) -> Result<Facts, Fault> {
         jobs,
         remotes: remotes(handle, &settings, &fleet, &blocked),
         vaults: vaults(&settings, &fleet, &blocked),
-        notifiers: handle.watch.notifiers.all(),
+        notifiers: notifiers(handle),
         tokens: tokens(handle),
     })
 }
@@ -138,22 +138,37 @@ fn last_success(ledger: &Ledger) -> Option<Timestamp> {
 
 /// Every remote of the config.
 pub(super) fn remotes(handle: &Handle, settings: &Settings, fleet: &Fleet, blocked: &Blocked) -> Vec<RemoteFacts> {
+    let login = |name: &RemoteName| fleet.remotes.get(name)?.as_ref().ok()?.known_login();
+    let logins: BTreeMap<_, _> = settings.remotes.keys().filter_map(|name| Some((name, login(name)?))).collect();
+    // The jobs are gone through once, whatever the number of remotes.
+    let is_own = |job: &Job| logins.get(&job.remote).is_some_and(|login| is_of(job, login));
+    let jobs = settings.jobs.values().map(|settings| &settings.job).filter(|job| is_own(job));
+    let jobs: BTreeMap<_, _> = jobs.map(|job| (&job.remote, &job.name)).collect();
     let fact = |name: &RemoteName| {
         let remote = fleet.remotes.get(name).and_then(|remote| remote.as_ref().ok());
-        let login = remote.and_then(Remote::known_login);
+        let login = logins.get(name);
         let listed = handle.watch.inventory.of(name);
-        let job = login.as_ref().and_then(|login| Kin::new(settings, name).job(login));
         RemoteFacts {
             remote: name.clone(),
             up: remote.and_then(|remote| remote.vitals().up()),
             clock_skew: remote.and_then(|remote| remote.vitals().clock_skew()),
-            login_expiry: login.as_ref().and_then(|login| listed.as_ref()?.expiry(login)),
-            login_job: job.map(|job| job.name.clone()),
+            login_expiry: login.and_then(|login| listed.as_ref()?.expiry(login)),
+            login_job: jobs.get(name).map(|job| (*job).clone()),
             listed_at: listed.as_ref().map(|listed| listed.at),
             blocked: blocked.contains(&Ground::Remote(name.clone())),
         }
     };
     settings.remotes.keys().map(fact).collect()
+}
+
+/// Whether a job rotates this token, by its name alone.
+fn is_of(job: &Job, id: &TokenId) -> bool {
+    job.token.owner == id.owner && (job.token.name == id.name || is_family(&job.token.name, &id.name))
+}
+
+/// Every notifier of the config.
+pub(super) fn notifiers(handle: &Handle) -> Vec<NotifierFacts> {
+    handle.watch.notifiers.all()
 }
 
 /// Every Vault of the config.

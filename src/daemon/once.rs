@@ -55,7 +55,7 @@ impl<J: Journal + Sync, C: Clock + Sync> Once<'_, J, C> {
         let vaults = Vaults::new(&self.settings.vaults);
         let mut remotes: BTreeMap<&RemoteName, Vec<_>> = BTreeMap::new();
         let mine = |job: &&JobSettings| wanted.jobs.is_empty() || wanted.jobs.contains(&job.job.name);
-        for job in self.settings.jobs.values().filter(mine) {
+        for job in self.settings.jobs.values().map(AsRef::as_ref).filter(mine) {
             let key = LedgerKey { remote: job.job.remote.clone(), token: job.job.token.clone() };
             let ledger = ledgers.remove(&key).unwrap_or_else(|| Ledger::new(key));
             remotes.entry(&job.job.remote).or_default().push((job, ledger));

@@ -18,6 +18,7 @@ use crate::rotation::look::Scope;
 use crate::rotation::mark::RotationId;
 use crate::rotation::plan::{Occasion, Plan};
 use crate::rotation::ports::{Clock, World};
+use crate::rotation::time::Span;
 use crate::token::{Expiry, TokenId};
 
 /// Looks at the remote and the destinations, and plans as the daemon would.
@@ -96,7 +97,9 @@ fn steps(ledger: &Ledger, found: &JobSettings, plan: &Plan) -> Vec<String> {
         let id = ledger.id(stale);
         steps.push(format!("grace     {id} and {fresh} both work for {}", plan.grace));
         steps.push(format!("expire    {id}, after a look at every destination; `rotate undo` takes it back"));
-        steps.push(format!("delete    {id}, {} later", plan.retire_after));
+        let later =
+            if plan.retire_after == Span::ZERO { "at once".to_owned() } else { format!("{} later", plan.retire_after) };
+        steps.push(format!("delete    {id}, {later}"));
     }
     steps
 }

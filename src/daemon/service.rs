@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
+use tracing::field::display;
 
 use super::alarm::{Alarm, Rang};
 use super::ask::{Ask, Pulse, View};
@@ -26,8 +27,8 @@ use super::halt::Halt;
 use super::queue::Queue;
 use super::slot::{ERRANDS_MAX, Ground, Place, Slot, Taken, look_interval, spread};
 use super::turn::{Begin, Errand, standing};
-use super::turns::{Ended, Turn};
-use crate::config::Settings;
+use super::turns::{Ended, Turn, log_fault};
+use crate::config::{JobSettings, Settings};
 use crate::journal::SqliteJournal;
 use crate::rotation::fault::{Fault, FaultCode};
 use crate::rotation::ledger::{Ledger, LedgerKey};
@@ -125,22 +126,28 @@ impl Service {
     /// Makes the slots what settings and journal say, and enters when each is woken next.
     pub(super) fn enrol(&mut self) {
         let now = SystemClock.now();
-        let mut jobs: BTreeMap<Arc<LedgerKey>, _> = BTreeMap::new();
-        for settings in self.settings.jobs.values() {
-            let key = LedgerKey { remote: settings.job.remote.clone(), token: settings.job.token.clone() };
-            jobs.insert(Arc::new(key), Arc::new(settings.clone()));
+        let interval = look_interval(self.settings.jobs.len());
+        let mut before = std::mem::take(&mut self.slots);
+        let mut known: BTreeSet<_> = self.board.keys().into_iter().collect();
+        let mut slots = Vec::with_capacity(self.settings.jobs.len());
+        for job in self.settings.jobs.values() {
+            let key = LedgerKey { remote: job.job.remote.clone(), token: job.job.token.clone() };
+            let key = known.take(&key).unwrap_or_else(|| Arc::new(key));
+            let slot = before.remove(&key).unwrap_or_else(|| {
+                let look_at = now + spread(&key, interval);
+                Slot::new(key, None, look_at)
+            });
+            slots.push(Slot { job: Some(Arc::clone(job)), ..slot });
         }
-        let interval = look_interval(jobs.len());
+        // What the config no longer has stays while something is left to do, or is being done.
         let busy = |key: &Arc<LedgerKey>| self.board.with(key, |ledger| ledger.is_some_and(Ledger::is_busy));
-        let left: Vec<_> = self.board.keys().into_iter().filter(|key| !jobs.contains_key(key) && busy(key)).collect();
-        self.slots.retain(|key, slot| jobs.contains_key(key) || left.contains(key) || slot.place != Place::Rests);
-        for key in left {
-            self.slots.entry(Arc::clone(&key)).or_insert_with(|| Slot::new(key, None, now)).job = None;
+        for key in known.into_iter().filter(busy) {
+            before.entry(Arc::clone(&key)).or_insert_with(|| Slot::new(key, None, now));
         }
-        for (key, job) in jobs {
-            let look_at = now + spread(&key, interval);
-            self.slots.entry(Arc::clone(&key)).or_insert_with(|| Slot::new(key, None, look_at)).job = Some(job);
-        }
+        before.retain(|key, slot| busy(key) || slot.place != Place::Rests);
+        slots.extend(before.into_values().map(|slot| Slot { job: None, ..slot }));
+        // Made in one go, the map is as dense as can be.
+        self.slots = slots.into_iter().map(|slot| (Arc::clone(&slot.key), slot)).collect();
         self.timetable = super::timetable::Timetable::default();
         let keys: Vec<_> = self.slots.keys().cloned().collect();
         for key in keys {
@@ -158,8 +165,9 @@ impl Service {
                 self.enter(key, now, now);
             }
         }
-        for key in self.timetable.take_due(now) {
+        for (at, key) in self.timetable.take_due(now) {
             self.ready(&key);
+            tracing::debug!(token = %key.token, remote = %key.remote, due_ms = at.millis(), "woken");
         }
     }
 
@@ -246,10 +254,7 @@ impl Service {
         let mut all = faults;
         all.extend(standing(&ledger));
         all.dedup();
-        for fault in all.iter().filter(|fault| !slot.faults.contains(fault)) {
-            let (token, remote, because, next) = (&key.token, &key.remote, &fault.because, &fault.next);
-            tracing::warn!(%token, %remote, code = %fault.code, because, next, "{}", fault.what);
-        }
+        all.iter().filter(|fault| !slot.faults.contains(fault)).for_each(|fault| log_fault(&key, slot.name(), fault));
         slot.faults = all;
         // What a turn could not do for now is not tried without a pause.
         let least = if stopped { now + interval } else { now + REST_LEAST };
@@ -320,16 +325,16 @@ impl Service {
         Ok(())
     }
 
-    /// How many tokens it looks after.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.slots.len()
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+    /// What there is to do, in the log.
+    pub(super) fn tell_plans(&self, message: &str) {
+        let next = |settings: &JobSettings| {
+            let key = LedgerKey { remote: settings.job.remote.clone(), token: settings.job.token.clone() };
+            self.board.with(&key, |ledger| ledger.and_then(|ledger| ledger.next_due(&settings.job)).map(|(at, _)| at))
+        };
+        let next_rotation = self.settings.jobs.values().map(Arc::as_ref).filter_map(next).min().map(display);
+        let (jobs, remotes) = (self.settings.jobs.len(), self.settings.remotes.len());
+        let socket = self.settings.daemon.socket.display();
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), jobs, remotes, %socket, next_rotation, "{message}");
     }
 
     pub(super) fn pulse(&self, now: Timestamp) -> Pulse {

@@ -110,7 +110,12 @@ pub fn look_interval(count: usize) -> Span {
 /// A token's own part of the interval, so that not all are looked at together: a hash of its name.
 #[must_use]
 pub fn spread(key: &LedgerKey, interval: Span) -> Span {
-    let digest = ring::digest::digest(&ring::digest::SHA256, key.to_string().as_bytes());
+    part(&key.to_string(), interval)
+}
+
+/// A part of the interval that belongs to this text: a hash.
+pub(super) fn part(text: &str, interval: Span) -> Span {
+    let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
     let bytes = digest.as_ref().first_chunk::<4>().copied().unwrap_or_default();
     let part = u128::from(u32::from_be_bytes(bytes)) * u128::from(interval.millis()) / (u128::from(u32::MAX) + 1);
     Span::from_millis(u64::try_from(part).unwrap_or_default())

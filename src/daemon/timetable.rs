@@ -40,15 +40,15 @@ impl Timetable {
         self.by_time.first().map(|(at, _)| *at)
     }
 
-    /// Takes out what is due at `now`, the oldest first.
-    pub fn take_due(&mut self, now: Timestamp) -> Vec<Arc<LedgerKey>> {
+    /// Takes out what is due at `now`, the oldest first, with the moments they were entered for.
+    pub fn take_due(&mut self, now: Timestamp) -> Vec<(Timestamp, Arc<LedgerKey>)> {
         let mut due = Vec::new();
         while let Some((at, _)) = self.by_time.first()
             && *at <= now
-            && let Some((_, key)) = self.by_time.pop_first()
+            && let Some((at, key)) = self.by_time.pop_first()
         {
             self.by_key.remove(&key);
-            due.push(key);
+            due.push((at, key));
         }
         due
     }
@@ -91,7 +91,7 @@ mod tests {
         }
         assert_eq!((table.next(), table.at(&a), table.len()), (Some(at(10)), Some(at(15)), 3));
         assert_eq!(table.take_due(at(9)), []);
-        assert_eq!(table.take_due(at(15)), [b, Arc::clone(&a)]);
+        assert_eq!(table.take_due(at(15)), [(at(10), b), (at(15), Arc::clone(&a))]);
         assert_eq!((table.next(), table.at(&a)), (Some(at(20)), None));
         table.remove(&c);
         assert!(table.is_empty() && table.next().is_none());

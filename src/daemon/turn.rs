@@ -152,7 +152,7 @@ impl<J: Journal, C: Clock> Worker<'_, Live, J, C> {
             self.record(ledger, vec![Event::Removed { at: self.clock.now() }]).await?;
         }
         self.run(ledger, None, self.clock.now() + patience).await?;
-        Ok(ledger.hold.clone())
+        Ok(ledger.hold.as_deref().cloned())
     }
 }
 
@@ -161,7 +161,7 @@ impl<J: Journal, C: Clock> Worker<'_, Live, J, C> {
 #[must_use]
 pub fn standing(ledger: &Ledger) -> Vec<Fault> {
     let mut faults = match (&ledger.hold, &ledger.rotation) {
-        (Some(hold), _) => vec![hold.clone()],
+        (Some(hold), _) => vec![Fault::clone(hold)],
         (None, Some(rotation)) => {
             vec![rotation.trouble.as_ref().map_or_else(|| unfinished(ledger), |trouble| trouble.fault.clone())]
         }

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tracing::field::display;
+
 use super::board::Board;
 use super::clock::SystemClock;
 use super::fleet::Fleet;
@@ -16,9 +18,10 @@ use crate::journal::SqliteJournal;
 use crate::protocol::words;
 use crate::protocol::{Tone, Words};
 use crate::rotation::event::Event;
-use crate::rotation::fault::{Fault, FaultCode};
+use crate::rotation::fault::{Fault, FaultCode, Severity};
 use crate::rotation::ledger::{Ledger, LedgerKey};
 use crate::rotation::time::Span;
+use crate::token::JobName;
 
 /// What a turn needs.
 pub(super) struct Turn {
@@ -64,7 +67,7 @@ impl Turn {
         let mut ledger = self.board.ledger(&self.key);
         let name = self.job.as_ref().map(|settings| settings.job.name.clone());
         let observer = |ledger: &Ledger, event: &Event| {
-            log(&self.key, &words::of_event(ledger, event));
+            log(&self.key, name.as_ref(), &words::of_event(ledger, event));
             self.board.tell_event(&self.key, name.as_ref(), ledger, event);
         };
         let worker = Worker {
@@ -98,7 +101,8 @@ impl Turn {
 
     fn told(&self, stop: &Stop) -> Fault {
         let fault = stopped(stop, &self.key);
-        tracing::error!(token = %self.key.token, remote = %self.key.remote, code = %fault.code, because = fault.because,
+        let (job, because) = (self.job.as_ref().map(|settings| display(&settings.job.name)), &fault.because);
+        tracing::error!(job, token = %self.key.token, remote = %self.key.remote, code = %fault.code, because,
             "a token cannot be worked on");
         fault
     }
@@ -121,12 +125,24 @@ impl Turn {
 }
 
 /// What happens to a token, in the log.
-fn log(key: &LedgerKey, lines: &[Words]) {
+fn log(key: &LedgerKey, job: Option<&JobName>, lines: &[Words]) {
     for Words { tone, word, text } in lines {
-        let (token, remote) = (&key.token, &key.remote);
+        let (job, token, remote) = (job.map(display), &key.token, &key.remote);
         match tone {
-            Tone::Plain | Tone::Good => tracing::info!(%token, %remote, "{word}: {text}"),
-            Tone::Odd | Tone::Bad => tracing::warn!(%token, %remote, "{word}: {text}"),
+            Tone::Plain | Tone::Good => tracing::info!(job, %token, %remote, "{word}: {text}"),
+            Tone::Odd | Tone::Bad => tracing::warn!(job, %token, %remote, "{word}: {text}"),
+        }
+    }
+}
+
+/// What stands against a token, in the log: an error if somebody must act, else a warning.
+pub(super) fn log_fault(key: &LedgerKey, job: Option<&JobName>, fault: &Fault) {
+    let Fault { code, severity, what, because, next } = fault;
+    let (job, token, remote) = (job.map(display), &key.token, &key.remote);
+    match severity {
+        Severity::Lasting => tracing::error!(job, %token, %remote, %code, because, next, "{what}"),
+        Severity::Passing | Severity::Unanswered => {
+            tracing::warn!(job, %token, %remote, %code, because, next, "{what}");
         }
     }
 }

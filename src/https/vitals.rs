@@ -16,13 +16,17 @@ pub struct Vitals(Mutex<Known>);
 #[derive(Debug, Clone, Copy, Default)]
 struct Known {
     up: Option<bool>,
+    reached: bool,
     clock_skew: Option<i64>,
 }
 
 impl Vitals {
     /// An answer with this status came. Those of a gateway mean that the server behind it does not answer.
     pub fn answered(&self, status: u16) {
-        self.known().up = Some(!matches!(status, 502..=504));
+        let up = !matches!(status, 502..=504);
+        let mut known = self.known();
+        known.up = Some(up);
+        known.reached |= up;
     }
 
     /// No answer came, or none that can be trusted.
@@ -42,6 +46,12 @@ impl Vitals {
     #[must_use]
     pub fn up(&self) -> Option<bool> {
         self.known().up
+    }
+
+    /// Whether it has ever answered.
+    #[must_use]
+    pub fn was_reached(&self) -> bool {
+        self.known().reached
     }
 
     /// The server's clock minus ours, in seconds, within one; none while nothing tells.
@@ -95,12 +105,13 @@ mod tests {
     #[test]
     fn a_gateway_that_answers_for_a_dead_server_does_not_count() {
         let vitals = Vitals::default();
-        assert_eq!(vitals.up(), None);
+        vitals.answered(503);
+        assert!(!vitals.was_reached());
         for (status, up) in [(200, true), (401, true), (500, true), (502, false), (503, false), (595, true)] {
             vitals.answered(status);
             assert_eq!(vitals.up(), Some(up), "{status}");
         }
         vitals.missed();
-        assert_eq!(vitals.up(), Some(false));
+        assert_eq!((vitals.up(), vitals.was_reached()), (Some(false), true));
     }
 }

@@ -307,6 +307,13 @@ pub struct TokenRow {
     pub job: Option<JobName>,
     /// What it is to that job: `current`, `stale`, `grace`, …
     pub state: Option<String>,
+    /// When it was first seen; empty from a daemon that does not say.
+    #[serde(default)]
+    pub first_seen: String,
+    /// What speaks against it: `never_expires`, `no_privilege_separation`, `owned_by_root`, `expired`, `dangling`,
+    /// `deleted_by_others`, `rights_drifted`.
+    #[serde(default)]
+    pub risks: Vec<String>,
     /// The human's own comment, without our mark.
     pub comment: String,
 }

@@ -170,8 +170,7 @@ fn grants_words(grants: &[Grant]) -> String {
 
 /// What the end of a step ended: the rotation, if it has just reached grace or was only rehearsed.
 fn ending(ledger: &Ledger, step: &Step) -> Vec<Words> {
-    let last_step = matches!(step, Step::Verify | Step::Publish(_) | Step::Confirm(_) | Step::After(_));
-    let Some(outcome) = ledger.last.as_ref().filter(|_| last_step && ledger.rotation.is_none()) else {
+    let Some(outcome) = ledger.last.as_ref().filter(|_| step.may_be_last() && ledger.rotation.is_none()) else {
         return Vec::new();
     };
     match &outcome.verdict {
@@ -197,19 +196,9 @@ fn grace_lines(ledger: &Ledger) -> Vec<Words> {
 
 /// Why a step failed is said here if it is tried again, else once, at the end of the run.
 fn failed(ledger: &Ledger, step: &Step, fault: &Fault) -> Vec<Words> {
-    let trouble = match step {
-        Step::Discard(name) | Step::Expire(name) | Step::Delete(name) | Step::Revive(name) => {
-            ledger.entries.get(name).and_then(|entry| entry.trouble.as_ref())
-        }
-        Step::Create
-        | Step::Regenerate
-        | Step::Grant
-        | Step::Verify
-        | Step::Extend(..)
-        | Step::Publish(_)
-        | Step::Recover(_)
-        | Step::Confirm(_)
-        | Step::After(_) => ledger.rotation.as_ref().and_then(|rotation| rotation.trouble.as_ref()),
+    let trouble = match step.leaving() {
+        Some(name) => ledger.entries.get(name).and_then(|entry| entry.trouble.as_deref()),
+        None => ledger.rotation.as_ref().and_then(|rotation| rotation.trouble.as_ref()),
     };
     let because = &fault.because;
     let then = match (&ledger.hold, trouble) {

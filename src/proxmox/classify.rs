@@ -174,7 +174,7 @@ fn checked(text: &str) -> Option<(&str, &str)> {
 fn told(status: u16, refusal: &Refusal) -> String {
     let errors = refusal.errors.iter().map(|(parameter, complaint)| format!("{parameter}: {}", complaint.trim_end()));
     let words: Vec<_> = std::iter::once(refusal.message.clone()).chain(errors).collect();
-    format!("{status}, {}", words.join("; "))
+    format!("{status}, {}", wire::without_secrets(&words.join("; ")))
 }
 
 /// An error that is not in the API's form: from a proxy, from pveproxy itself, or empty.
@@ -214,8 +214,9 @@ fn excerpt(body: &[u8]) -> String {
     if looks_like_html(body) {
         return "with an HTML page".into();
     }
-    let head = &body[..body.len().min(4 * EXCERPT_CHARS_MAX)];
-    String::from_utf8_lossy(head).trim().chars().take(EXCERPT_CHARS_MAX).collect()
+    // Twice as much as is shown, so that no secret is cut before it is struck out.
+    let head = &body[..body.len().min(8 * EXCERPT_CHARS_MAX)];
+    wire::without_secrets(String::from_utf8_lossy(head).trim()).chars().take(EXCERPT_CHARS_MAX).collect()
 }
 
 fn looks_like_html(body: &[u8]) -> bool {
@@ -354,6 +355,21 @@ mod tests {
         let reply = Reply { status, body: Zeroizing::new(body.as_bytes().to_vec()) };
         let good = judge(call, Some(&rotator()), reply).and_then(|body| content::<TokenInfo>(call.purpose, &body));
         good.err().unwrap_or_else(|| panic!("{status} {body} was taken for a good answer"))
+    }
+
+    #[test]
+    fn a_secret_behind_the_status_of_an_error_is_struck_out() {
+        let secret = "714ffbfd-7f27-4ba5-bb92-7ac59f7f7e50";
+        let made = format!(r#"{{"data":{{"full-tokenid":"ci@pve!deploy","value":"{secret}"}}}}"#);
+        let said = format!(r#"{{"data":null,"message":"made {secret}"}}"#);
+        let complaint = format!(r#"{{"data":null,"message":"no","errors":{{"value":"{secret} is odd"}}}}"#);
+        let far = format!("{}{secret}", "x".repeat(100));
+        for status in [400, 404, 408, 500, 501, 502] {
+            for body in [&made, &said, &complaint, &far] {
+                let cause = judged(&change(), status, body);
+                assert!(!cause.because.contains("714f") && !cause.next.contains("714f"), "{status} {body}: {cause:?}");
+            }
+        }
     }
 
     fn change() -> Call {

@@ -18,6 +18,7 @@ mod https;
 mod login;
 mod look;
 pub mod options;
+pub mod probe;
 mod queue;
 mod rights;
 #[cfg(test)]
@@ -157,27 +158,10 @@ impl Remote {
         self.shared.users.look().await.map_err(|cause| cause.fault(what()))
     }
 
-    /// Every token that we may see, of whomever.
-    pub async fn all_tokens(&self) -> Result<BTreeMap<TokenId, TokenSeen>, Fault> {
-        let what = || format!("could not list the tokens on {}", self.shared.options.name);
-        let listing = self.shared.users.look().await.map_err(|cause| cause.fault(what()))?;
-        let of = |(owner, tokens): (&String, &BTreeMap<TokenName, TokenSeen>)| {
-            let owner: Owner = owner.parse().ok()?;
-            Some(
-                tokens
-                    .iter()
-                    .map(move |(n, seen)| (TokenId { owner: owner.clone(), name: n.clone() }, seen.clone()))
-                    .collect::<Vec<_>>(),
-            )
-        };
-        Ok(listing.iter().filter_map(of).flatten().collect())
-    }
-
     /// The ACL entries of every token, by its id; [`FaultCode::AclPartial`] if we would see only a part.
-    pub async fn all_grants(&self) -> Result<BTreeMap<String, Vec<Grant>>, Fault> {
+    pub async fn all_grants(&self) -> Result<Arc<BTreeMap<String, Vec<Grant>>>, Fault> {
         let what = || format!("could not read the ACL on {}", self.shared.options.name);
-        let table = self.shared.acl.look().await.map_err(|cause| cause.fault(what()))?;
-        Ok(table.as_ref().clone())
+        self.shared.acl.look().await.map_err(|cause| cause.fault(what()))
     }
 
     /// The complete list of the token's own ACL entries, sorted; [`FaultCode::AclPartial`] if we would see only a
@@ -201,24 +185,14 @@ impl Remote {
     /// Creates a token. Whatever else than its secret comes back, a token may be there unless the fault is passing
     /// or lasting; [`FaultCode::TokenExists`] if the name is taken.
     pub async fn create(&self, id: &TokenId, new: &NewToken) -> Result<Secret, Fault> {
-        let told = self.write(Call::create(id, new)).await.and_then(|body| {
-            let Created { id: named, value, info } = content(Purpose::Create, &body)?;
-            let secret = Secret::new(value);
-            agree(&info, new.expiry, Some(new.privsep))?;
-            minted(id, &named, secret)
-        });
+        let told = self.write(Call::create(id, new)).await.and_then(|body| created(id, new, &body));
         told.map_err(|cause| self.fault(&cause, "create", id))
     }
 
     /// Makes the token's secret anew; the old one is dead at once, the ACL entries stay.
     /// [`FaultCode::ProxmoxUnsupported`] before PVE 9.1.
     pub async fn regenerate(&self, id: &TokenId, renewal: &Renewal) -> Result<Secret, Fault> {
-        let told = self.write(Call::regenerate(id, renewal)).await.and_then(|body| {
-            let Regenerated { id: named, value, info } = content(Purpose::Regenerate, &body)?;
-            let secret = Secret::new(value);
-            agree(&info, renewal.expiry, None)?;
-            minted(id, &named, secret)
-        });
+        let told = self.write(Call::regenerate(id, renewal)).await.and_then(|body| regenerated(id, renewal, &body));
         told.map_err(|cause| self.fault(&cause, "make a new secret for", id))
     }
 
@@ -241,19 +215,13 @@ impl Remote {
 
     /// Sets when the token expires; [`FaultCode::TokenGone`] if there is none.
     pub async fn expire(&self, id: &TokenId, expiry: Expiry) -> Result<(), Fault> {
-        let told = self.write(Call::expire(id, expiry)).await.and_then(|body| {
-            let info: TokenInfo = content(Purpose::Change, &body)?;
-            agree(&info, expiry, None)
-        });
+        let told = self.write(Call::expire(id, expiry)).await.and_then(|body| expired(expiry, &body));
         told.map_err(|cause| self.fault(&cause, "set the expiry of", id))
     }
 
     /// Deletes the token and with it its ACL entries.
     pub async fn delete(&self, id: &TokenId) -> Result<Deleted, Fault> {
-        let told = self.write(Call::delete(id)).await.and_then(|body| {
-            let serde::de::IgnoredAny = content(Purpose::Change, &body)?;
-            Ok(Deleted::Done)
-        });
+        let told = self.write(Call::delete(id)).await.and_then(|body| deleted(&body));
         match told {
             Err(cause) if cause.code == FaultCode::TokenGone => Ok(Deleted::WasGone),
             other => other.map_err(|cause| self.fault(&cause, "delete", id)),
@@ -280,6 +248,30 @@ async fn read_acl(session: Arc<Session>) -> Result<AclTable, Cause> {
         return Err(rights::partial_acl(session.rotator().as_ref()));
     }
     session.ask(&Call::acl()).await.map(rights::acl_table)
+}
+
+fn created(id: &TokenId, new: &NewToken, body: &[u8]) -> Result<Secret, Cause> {
+    let Created { id: named, value, info } = content(Purpose::Create, body)?;
+    let secret = Secret::new(value);
+    agree(&info, new.expiry, Some(new.privsep))?;
+    minted(id, &named, secret)
+}
+
+fn regenerated(id: &TokenId, renewal: &Renewal, body: &[u8]) -> Result<Secret, Cause> {
+    let Regenerated { id: named, value, info } = content(Purpose::Regenerate, body)?;
+    let secret = Secret::new(value);
+    agree(&info, renewal.expiry, None)?;
+    minted(id, &named, secret)
+}
+
+fn expired(expiry: Expiry, body: &[u8]) -> Result<(), Cause> {
+    let info: TokenInfo = content(Purpose::Change, body)?;
+    agree(&info, expiry, None)
+}
+
+fn deleted(body: &[u8]) -> Result<Deleted, Cause> {
+    let serde::de::IgnoredAny = content(Purpose::Change, body)?;
+    Ok(Deleted::Done)
 }
 
 /// The secret, if the answer is about this very token.

@@ -225,6 +225,25 @@ pub(super) fn is_secret(text: &str) -> bool {
     text.len() == 36 && text.bytes().enumerate().all(|(at, byte)| if dash(at) { byte == b'-' } else { hex(byte) })
 }
 
+/// `text` with everything struck out that [`is_secret`]: an answer to a create may come with the status of an error.
+pub(super) fn without_secrets(text: &str) -> String {
+    const LENGTH: usize = 36;
+    let (mut out, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some(first) = rest.chars().next() {
+        match rest.get(..LENGTH) {
+            Some(start) if is_secret(start) => {
+                out.push_str("(a secret)");
+                rest = &rest[LENGTH..];
+            }
+            Some(_) | None => {
+                out.push(first);
+                rest = &rest[first.len_utf8()..];
+            }
+        }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use serde::de::DeserializeOwned;

@@ -41,7 +41,7 @@ impl Ledger {
             Event::Rebuilt { current, expiry, at } => self.rebuild(current, *expiry, *at)?,
             Event::Found { name, expiry, at } => self.find(name, *expiry, *at)?,
             Event::Planned { plan } => self.begin_rotation(plan)?,
-            Event::Refused { fault, at } => self.refused = Some(again(self.refused.as_ref(), fault, *at)),
+            Event::Refused { fault, at } => self.refused = Some(Box::new(again(self.refused.as_deref(), fault, *at))),
             Event::Named { fresh, reuse, .. } => self.rename(fresh, *reuse)?,
             Event::Expires { name, expiry, .. } => {
                 self.entries.get_mut(name).ok_or("the name is not in the ledger")?.expiry = *expiry;
@@ -69,9 +69,9 @@ impl Ledger {
                 self.sick = None;
                 self.repairs = 0;
             }
-            Event::Unseen { fault, at } => self.unseen = Some(again(self.unseen.as_ref(), fault, *at)),
+            Event::Unseen { fault, at } => self.unseen = Some(Box::new(again(self.unseen.as_deref(), fault, *at))),
             Event::Seen { .. } => self.unseen = None,
-            Event::Held { fault, .. } => self.hold = Some(fault.clone()),
+            Event::Held { fault, .. } => self.hold = Some(Box::new(fault.clone())),
             Event::Removed { at } => self.remove_job(*at),
             Event::Returned { .. } => {
                 self.removed = false;
@@ -147,7 +147,7 @@ impl Ledger {
         self.retire_after = plan.retire_after;
         self.late_max = plan.late_max;
         self.last_name = self.last_name.max(name::suffix(&self.key.token.name, &plan.fresh));
-        self.rotation = Some(Rotation::new(plan.clone()));
+        self.rotation = Some(Box::new(Rotation::new(plan.clone())));
         if self.is_repairing() {
             self.repairs += 1;
         }
@@ -161,7 +161,9 @@ impl Ledger {
         };
         rotation.fresh = fresh.clone();
         rotation.reuse = reuse;
-        rotation.names += 1;
+        if !rotation.has_lost_its_secret() {
+            rotation.names += 1;
+        }
         rotation.doubted = false;
         rotation.reach(super::phase::Phase::Planned);
         self.last_name = self.last_name.max(name::suffix(&stem, fresh));
@@ -177,11 +179,11 @@ impl Ledger {
         if let Some(rotation) = self.rotation.take() {
             self.refused = match &verdict {
                 Verdict::Abandoned(Some(fault)) => {
-                    Some(Trouble::after(self.refused.as_ref(), fault, at, rotation.plan.rotation))
+                    Some(Box::new(Trouble::after(self.refused.as_deref(), fault, at, rotation.plan.rotation)))
                 }
                 Verdict::Abandoned(None) | Verdict::Rotated | Verdict::Rehearsed => None,
             };
-            self.last = Some(Outcome { rotation: rotation.plan.rotation, verdict, at });
+            self.last = Some(Box::new(Outcome { rotation: rotation.plan.rotation, verdict, at }));
         }
     }
 
@@ -232,7 +234,7 @@ impl Ledger {
         if rotation.plan.destinations.get(destination).is_some_and(|of| of.late) {
             self.unanswered.insert(destination.clone(), (at, Some(rotation.fresh.clone())));
         }
-        for entry in self.entries.values_mut() {
+        for (_, entry) in &mut self.entries {
             if matches!(entry.state, State::Grace { .. }) {
                 entry.state = State::Stale;
             }
@@ -253,7 +255,11 @@ impl Ledger {
                 "nothing: the daemon looks what became of it",
             );
             // An interrupted step changes the ledger just as an unanswered one does; illegal ones were refused before.
-            let _ = self.fail(&step, &fault, at);
+            let _ = if matches!(step, Step::Create | Step::Regenerate) {
+                self.lose_fresh(&fault, at)
+            } else {
+                self.fail(&step, &fault, at)
+            };
             if let Some(rotation) = self.rotation.as_mut() {
                 rotation.trouble = rotation_trouble;
             }
@@ -298,7 +304,7 @@ impl Ledger {
         let Some(entry) = self.entries.get_mut(name) else {
             return Err("the name is not in the ledger");
         };
-        entry.trouble = Some(again(entry.trouble.as_ref(), &fault, at));
+        entry.trouble = Some(Box::new(again(entry.trouble.as_deref(), &fault, at)));
         if matches!(entry.state, State::Grace { .. } | State::Expired { .. }) {
             entry.state = State::Stale;
         }
@@ -320,10 +326,10 @@ impl Ledger {
             }
             // A hold that is there already has its own cause, which does not go away with the job.
             Some(_) => {
-                self.hold.get_or_insert(fault);
+                self.hold.get_or_insert(Box::new(fault));
             }
             None if self.is_retiring() => {
-                self.hold.get_or_insert(fault);
+                self.hold.get_or_insert(Box::new(fault));
             }
             None => {}
         }
@@ -363,6 +369,6 @@ pub(super) fn fits(step: &Step, gave: Gave) -> bool {
         Gave::Found | Gave::NotFound => matches!(step, Step::Recover(_)),
         Gave::Matches | Gave::Differs | Gave::Refused => matches!(step, Step::Confirm(_)),
         Gave::Dead => matches!(step, Step::Verify | Step::Grant),
-        Gave::Gone => matches!(step, Step::Discard(_) | Step::Expire(_) | Step::Delete(_) | Step::Revive(_)),
+        Gave::Gone => step.leaving().is_some(),
     }
 }

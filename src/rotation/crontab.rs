@@ -128,7 +128,8 @@ impl Crontab {
 
     /// The last time at or before `wall`; none before the year 1970.
     pub(super) fn previous(&self, wall: NaiveDateTime) -> Option<NaiveDateTime> {
-        let before = wall.min(new_year(2101));
+        // From within its years: from beyond them, it looks at the wrong months.
+        let before = wall.min(new_year(2101) - TimeDelta::seconds(1));
         if before < new_year(1970) {
             return None;
         }

@@ -33,7 +33,7 @@ impl Ledger {
         } else {
             self.next_due(job).map(|(at, reason)| (at, job.window.as_ref(), reason))?
         };
-        let free = free_from(self.unpaused_from(at.max(now)), window, self.refused.as_ref());
+        let free = free_from(self.unpaused_from(at.max(now)), window, self.refused.as_deref());
         (free < Timestamp::MAX).then_some((free, reason))
     }
 

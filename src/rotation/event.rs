@@ -1,103 +1,13 @@
-//! What a rotation does (steps) and what is remembered of it (events). No field here can hold a secret.
-
-use std::fmt;
+//! What is remembered of a rotation. No field here can hold a secret.
 
 use serde::{Deserialize, Serialize};
 
 use super::fault::Fault;
+pub use super::order::Order;
 pub use super::plan::{Plan, Reason};
+pub use super::step::{Gave, Step};
 use super::time::Timestamp;
-use crate::token::{DestinationName, Expiry, TokenId, TokenName};
-
-/// One effect on the world, or one reading that the next effect depends on.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Step {
-    /// Make the fresh token.
-    Create,
-    /// Give the fresh name, which exists, a new secret (strategies `alternate` and `in-place`).
-    Regenerate,
-    /// Copy the rights to the fresh token.
-    Grant,
-    /// Log in with the fresh secret and compare the effective permissions.
-    Verify,
-    /// Move a token's expiry so that it outlives what comes.
-    Extend(TokenName, Expiry),
-    /// Write the secret to a destination.
-    Publish(DestinationName),
-    /// Read the secret back from a destination after a crash.
-    Recover(DestinationName),
-    /// Read a destination as a consumer would and log in with what it holds.
-    Confirm(DestinationName),
-    /// Run what must follow a destination's new content.
-    After(DestinationName),
-    /// Delete a token that was never published.
-    Discard(TokenName),
-    /// Make a stale token expire; reversible.
-    Expire(TokenName),
-    /// Delete a token that has expired.
-    Delete(TokenName),
-    /// Bring an expired token back.
-    Revive(TokenName),
-}
-
-impl Step {
-    /// The step's name, from a closed set: metric label and log word.
-    #[must_use]
-    pub fn label(&self) -> &'static str {
-        match self {
-            Self::Create => "create",
-            Self::Regenerate => "regenerate",
-            Self::Grant => "grant",
-            Self::Verify => "verify",
-            Self::Extend(..) => "extend",
-            Self::Publish(_) => "publish",
-            Self::Recover(_) => "recover",
-            Self::Confirm(_) => "confirm",
-            Self::After(_) => "after",
-            Self::Discard(_) => "discard",
-            Self::Expire(_) => "expire",
-            Self::Delete(_) => "delete",
-            Self::Revive(_) => "revive",
-        }
-    }
-}
-
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let label = self.label();
-        match self {
-            Self::Create | Self::Regenerate | Self::Grant | Self::Verify => f.write_str(label),
-            Self::Extend(name, _) => write!(f, "{label} {name}"),
-            Self::Publish(d) | Self::Recover(d) | Self::Confirm(d) | Self::After(d) => write!(f, "{label} {d}"),
-            Self::Discard(name) | Self::Expire(name) | Self::Delete(name) | Self::Revive(name) => {
-                write!(f, "{label} {name}")
-            }
-        }
-    }
-}
-
-/// What a step that went well gave back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Gave {
-    /// The effect is there.
-    Effect,
-    /// Recover: the fresh token's secret was found and logs in.
-    Found,
-    /// Recover: the destination does not have it.
-    NotFound,
-    /// Confirm: it holds exactly the fresh id and logs in.
-    Matches,
-    /// Confirm: it holds something else.
-    Differs,
-    /// Confirm: it holds the fresh id, which is refused.
-    Refused,
-    /// Verify: the fresh secret is refused, or the fresh token is gone.
-    Dead,
-    /// Discard, Expire, Delete, Revive: there is no such token.
-    Gone,
-}
+use crate::token::{Expiry, TokenId, TokenName};
 
 /// Why the next name is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,39 +21,6 @@ pub enum Because {
     SecretLost,
     /// The fresh token is gone or refused (PROTOCOL R9).
     FreshDead,
-}
-
-/// An operator's order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Order {
-    /// Go on after a hold.
-    Retry,
-    /// End a held rotation where it is.
-    Abandon,
-    /// Let a waiting retirement go ahead.
-    Retire,
-    /// Bring an expired token back, or cancel a retirement during grace.
-    Undo,
-    /// Take over what was rebuilt after a lost journal.
-    Adopt,
-}
-
-impl Order {
-    /// All orders.
-    pub const ALL: [Self; 5] = [Self::Retry, Self::Abandon, Self::Retire, Self::Undo, Self::Adopt];
-
-    /// The order's word.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Retry => "retry",
-            Self::Abandon => "abandon",
-            Self::Retire => "retire",
-            Self::Undo => "undo",
-            Self::Adopt => "adopt",
-        }
-    }
 }
 
 /// What is remembered. The ledger and the rotation are folds over these.

@@ -10,7 +10,8 @@ use super::phase::{Memory, Phase};
 use super::time::Timestamp;
 use crate::token::{Expiry, TokenName};
 
-/// How many names one rotation may use up before it gives up.
+/// How many names one rotation may use up before it gives up. Those that were lost because the process ended do not count:
+/// they say nothing about the remote, and each costs a whole life of the process.
 pub(super) const NAMES_MAX: u32 = 8;
 const NO_ROTATION: &str = "no rotation is under way";
 const NO_NAME: &str = "the name is not in the ledger";
@@ -23,7 +24,9 @@ impl Ledger {
         };
         if rotation.is_in_place() {
             // The only name there is: its secret is made once more (PROTOCOL R18).
-            rotation.names += 1;
+            if because != Because::SecretLost {
+                rotation.names += 1;
+            }
             rotation.secret = Memory::Lacks;
             rotation.searched.clear();
             rotation.phase = Phase::Planned;
@@ -36,20 +39,16 @@ impl Ledger {
             }
         }
         if rotation.names >= NAMES_MAX {
-            let fault = Fault::lasting(
-                fault.code,
-                fault.what.clone(),
-                format!("{} names in a row failed; the last: {}", NAMES_MAX, fault.because),
-                fault.next.clone(),
-            );
-            self.surrender(fault, at);
+            let because = format!("{NAMES_MAX} names in a row failed; the last: {}", fault.because);
+            let next = "find out on the remote why, mend that, and let it go on";
+            self.surrender(Fault::lasting(fault.code, fault.what.clone(), because, next), at);
         }
     }
 
     /// A lasting fault: before publishing nothing has changed for anybody, afterwards the rotation holds.
     fn surrender(&mut self, fault: Fault, at: Timestamp) {
         match self.rotation.as_ref() {
-            Some(rotation) if rotation.committed => self.hold = Some(fault),
+            Some(rotation) if rotation.committed => self.hold = Some(Box::new(fault)),
             Some(_) => self.give_up(Some(fault), at),
             None => {}
         }
@@ -88,6 +87,14 @@ impl Ledger {
             | Step::Confirm(_)
             | Step::After(_) => self.fail_step(step, fault, at),
         }
+    }
+
+    /// The process ended before a create or regenerate was answered: what it made is in doubt, and its secret lost.
+    pub(super) fn lose_fresh(&mut self, fault: &Fault, at: Timestamp) -> Result<(), &'static str> {
+        let fresh = self.rotation.as_ref().ok_or(NO_ROTATION)?.fresh.clone();
+        self.doubt(&fresh);
+        self.another_name(Because::SecretLost, fault, at);
+        Ok(())
     }
 
     /// A regenerate that certainly did not happen: the slot is as it was, its rights included (PROTOCOL R17).
@@ -141,7 +148,7 @@ impl Ledger {
             self.doubt(name);
         }
         let entry = self.entries.get_mut(name).ok_or(NO_NAME)?;
-        entry.trouble = Some(again(entry.trouble.as_ref(), fault, at));
+        entry.trouble = Some(Box::new(again(entry.trouble.as_deref(), fault, at)));
         Ok(())
     }
 }

@@ -174,6 +174,8 @@ fault_codes! {
     ConfigWrong = "config_wrong",
     /// The control socket cannot be opened.
     SocketUnusable = "socket_unusable",
+    /// The address for metrics cannot be opened.
+    MetricsUnusable = "metrics_unusable",
     /// The program has a bug: an event did not fit its phase, an invariant was broken.
     Internal = "internal",
 }

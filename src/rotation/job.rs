@@ -1,6 +1,7 @@
 //! What the config says about one token.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::schedule::{Schedule, Window};
 use super::time::Span;
@@ -38,13 +39,13 @@ pub struct Job {
     /// What to do when the stale token's rights changed since the last rotation.
     pub drift: Drift,
     /// Exact rights instead of copied ones.
-    pub permissions: Option<Vec<Grant>>,
-    /// Where the secret goes, by name; what each is stands in the destinations' own options.
-    pub destinations: BTreeMap<DestinationName, DestinationTraits>,
+    pub permissions: Option<Arc<[Grant]>>,
+    /// Where the secret goes, by name; what each is stands in the destinations' own options. Jobs alike share it.
+    pub destinations: Arc<BTreeMap<DestinationName, DestinationTraits>>,
 }
 
 /// What the core must know of a destination.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct DestinationTraits {
     /// Whether it can be read back.
     pub readable: bool,

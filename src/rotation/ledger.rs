@@ -12,6 +12,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use litemap::LiteMap;
 use serde::{Deserialize, Serialize};
 
 use super::backoff::Trouble;
@@ -52,7 +53,7 @@ pub struct Entry {
     /// Whether its retirement once had to wait for an operator, who has not let it go yet.
     pub asks: bool,
     /// What keeps it from being retired.
-    pub trouble: Option<Trouble>,
+    pub trouble: Option<Box<Trouble>>,
 }
 
 /// What may happen to a name.
@@ -134,19 +135,20 @@ pub struct Outcome {
     pub at: Timestamp,
 }
 
-/// See the module's own words.
+/// See the module's own words. Most ledgers are at rest with one name: what is rare lies in a box, so that a daemon with
+/// many tokens stays small.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ledger {
     /// Which token it is about.
     pub key: LedgerKey,
     /// Its names.
-    pub entries: BTreeMap<TokenName, Entry>,
+    pub entries: LiteMap<TokenName, Entry>,
     /// The rotation before grace, if one is under way (at most one: PROTOCOL R16).
-    pub rotation: Option<Rotation>,
+    pub rotation: Option<Box<Rotation>>,
     /// Why nothing goes on until an operator acts.
-    pub hold: Option<Fault>,
+    pub hold: Option<Box<Fault>>,
     /// The pause ordered last; it may be over ([`Ledger::pause`]).
-    pub paused: Option<Pause>,
+    pub paused: Option<Box<Pause>>,
     /// When the current token was first known; its age counts from then.
     pub since: Option<Timestamp>,
     /// Whether any rotation ever reached grace.
@@ -158,11 +160,11 @@ pub struct Ledger {
     /// Repairs in a row that did not help.
     pub repairs: u32,
     /// Why the remote cannot be looked at.
-    pub unseen: Option<Trouble>,
+    pub unseen: Option<Box<Trouble>>,
     /// Why the last attempt to plan was refused, or to rotate was given up; the next one comes later.
-    pub refused: Option<Trouble>,
+    pub refused: Option<Box<Trouble>>,
     /// The last rotation that ended.
-    pub last: Option<Outcome>,
+    pub last: Option<Box<Outcome>>,
     /// Whether it was rebuilt after a lost journal and nobody has adopted it yet (PROTOCOL R13).
     pub rebuilt: bool,
     /// Whether the job has left the config (PROTOCOL R21).
@@ -202,7 +204,7 @@ impl Ledger {
     pub fn new(key: LedgerKey) -> Self {
         Self {
             key,
-            entries: BTreeMap::new(),
+            entries: LiteMap::with_capacity(1),
             rotation: None,
             hold: None,
             paused: None,

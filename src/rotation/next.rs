@@ -156,7 +156,7 @@ impl Ledger {
             | State::Expired { .. }
             | State::Resting => return Next::Rest,
         };
-        match free_from(from.max(now), window, entry.trouble.as_ref()) {
+        match free_from(from.max(now), window, entry.trouble.as_deref()) {
             Timestamp::MAX => Next::Rest,
             free if free <= now => Next::Act(step),
             until => Next::Wait { until, what: Waiting::Retirement },

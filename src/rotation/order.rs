@@ -1,11 +1,45 @@
 //! What an operator's order changes, and which orders fit.
 
-use super::event::Order;
+use serde::{Deserialize, Serialize};
+
 use super::fault::{Fault, FaultCode};
 use super::ledger::{Entry, Ledger, State};
 use super::look::{Look, Sighting};
 use super::time::Timestamp;
 use crate::token::TokenName;
+
+/// An operator's order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// Go on after a hold.
+    Retry,
+    /// End a held rotation where it is.
+    Abandon,
+    /// Let a waiting retirement go ahead.
+    Retire,
+    /// Bring an expired token back, or cancel a retirement during grace.
+    Undo,
+    /// Take over what was rebuilt after a lost journal.
+    Adopt,
+}
+
+impl Order {
+    /// All orders.
+    pub const ALL: [Self; 5] = [Self::Retry, Self::Abandon, Self::Retire, Self::Undo, Self::Adopt];
+
+    /// The order's word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Retry => "retry",
+            Self::Abandon => "abandon",
+            Self::Retire => "retire",
+            Self::Undo => "undo",
+            Self::Adopt => "adopt",
+        }
+    }
+}
 
 impl Ledger {
     /// Whether `rotate abandon` may be given at `now`, when the remote and the destinations look like `look`; else why
@@ -88,7 +122,7 @@ impl Ledger {
             }
             Order::Abandon => {
                 self.abandonable()?;
-                let fault = self.hold.take().unwrap_or_else(|| self.ended());
+                let fault = self.hold.take().map_or_else(|| self.ended(), |hold| *hold);
                 self.give_up(Some(fault), at);
             }
             Order::Retire => self.let_retire(at),
@@ -111,7 +145,7 @@ impl Ledger {
     }
 
     fn let_retire(&mut self, at: Timestamp) {
-        for entry in self.entries.values_mut() {
+        for (_, entry) in &mut self.entries {
             entry.trouble = None;
             match &mut entry.state {
                 State::Grace { asks, .. } => {

@@ -31,7 +31,7 @@ impl Ledger {
     /// The pause that holds at `now`.
     #[must_use]
     pub fn pause(&self, now: Timestamp) -> Option<&Pause> {
-        self.paused.as_ref().filter(|pause| pause.holds(now))
+        self.paused.as_deref().filter(|pause| pause.holds(now))
     }
 
     /// Whether a rotation may begin at `now`, as far as a pause has a say; else why not, for whoever asked.
@@ -59,7 +59,7 @@ impl Ledger {
         if !pause.holds(at) {
             return Err("the pause would be over before it begins");
         }
-        self.paused = Some(pause);
+        self.paused = Some(Box::new(pause));
         if self.rotation.as_ref().is_some_and(|rotation| !rotation.committed) {
             // No fault: nothing holds the next one back once the pause is over.
             self.give_up(None, at);

@@ -25,7 +25,7 @@ pub struct Rotation {
     pub fresh: TokenName,
     /// Whether the fresh name is a slot that exists and is regenerated.
     pub reuse: bool,
-    /// How many names it has used.
+    /// How many names it has used, but for those that were lost because the process ended.
     pub names: u32,
     /// How far it is.
     pub phase: Phase,
@@ -143,6 +143,12 @@ impl Rotation {
     #[must_use]
     pub fn counts_on(&self, name: &TokenName) -> bool {
         self.fresh == *name && !matches!(self.phase, Phase::Naming(_))
+    }
+
+    /// Whether the next name is needed because the secret of this one went with an earlier process (PROTOCOL R4).
+    #[must_use]
+    pub fn has_lost_its_secret(&self) -> bool {
+        matches!(self.phase, Phase::Naming(Because::SecretLost) | Phase::Publishing(_))
     }
 
     /// Moves on: the phase is reached, whatever failed before it is over.

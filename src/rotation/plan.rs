@@ -169,7 +169,7 @@ impl Ledger {
             grants: rights.grants,
             listed: rights.listed,
             drifted: rights.drifted,
-            destinations: job.destinations.clone(),
+            destinations: BTreeMap::clone(&job.destinations),
             grace: job.grace,
             retire_after: job.retire_after,
             retire: job.retire,
@@ -267,7 +267,7 @@ impl Ledger {
     /// The fresh token's ACL entries: the job's list, the stale one's, or those recorded when it still existed (R8).
     fn rights(&self, job: &Job, look: &Look, privsep: bool, exists: bool) -> Result<Rights, Fault> {
         if let Some(list) = &job.permissions {
-            return Ok(Rights { grants: list.clone(), listed: true, drifted: false });
+            return Ok(Rights { grants: list.to_vec(), listed: true, drifted: false });
         }
         if !privsep {
             return Ok(Rights { grants: Vec::new(), listed: false, drifted: false });

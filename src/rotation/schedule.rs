@@ -363,6 +363,15 @@ mod tests {
     }
 
     #[test]
+    fn the_last_time_of_all_stays_the_last() {
+        let (schedule, last) = (schedule("59 23 31 12 *", Tz::UTC), moment("2100-12-31T23:59:00Z"));
+        assert_eq!(schedule.next_after(last, "ci"), None);
+        for later in ["2100-12-31T23:59:00Z", "2101-01-01T00:00:00Z", "2101-01-20T01:24:20Z", "2300-06-01T00:00:00Z"] {
+            assert_eq!(schedule.latest_at_or_before(moment(later), "ci"), Some(last), "{later}");
+        }
+    }
+
+    #[test]
     fn windows_hold_what_comes_outside_until_they_open() {
         let zone = Tz::UTC;
         let window = Window::parse("Mon-Fri 02:00-05:00", zone).unwrap();

@@ -117,7 +117,7 @@ impl Ledger {
     }
 
     pub(super) fn on_rotation(&mut self, change: impl FnOnce(&mut Rotation)) -> Result<(), &'static str> {
-        self.rotation.as_mut().map(change).ok_or(NO_ROTATION)
+        self.rotation.as_deref_mut().map(change).ok_or(NO_ROTATION)
     }
 
     fn verified(&mut self, at: Timestamp) -> Result<(), &'static str> {
@@ -182,12 +182,12 @@ impl Ledger {
         rotation.rewrites += 1;
         rotation.set(destination, Progress::Waiting);
         if rotation.rewrites > REWRITES_MAX {
-            self.hold = Some(Fault::lasting(
+            self.hold = Some(Box::new(Fault::lasting(
                 FaultCode::DestinationConflict,
                 format!("could not keep the fresh secret in {destination}"),
                 format!("somebody else wrote there {REWRITES_MAX} times since the rotation began"),
                 "find the other writer and stop it, then `rotate retry JOB`",
-            ));
+            )));
         }
         Ok(())
     }

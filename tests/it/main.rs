@@ -4,6 +4,7 @@ mod bao;
 mod cli;
 mod conformance;
 mod control;
+mod fuzz;
 mod model;
 mod notices;
 mod process;

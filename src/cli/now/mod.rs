@@ -4,6 +4,7 @@
 //! has a gap, the status is asked again and again instead. To leave is always safe: the daemon goes on by itself.
 
 mod progress;
+mod quiet;
 mod screen;
 mod watch;
 

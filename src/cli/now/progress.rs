@@ -6,6 +6,7 @@ use std::io::IsTerminal;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::quiet::Quiet;
 use super::watch::{Outcome, PHASES, Watch};
 use crate::cli::view::text::{cut, terminal_width};
 use crate::cli::view::words;
@@ -29,6 +30,7 @@ pub(super) struct Progress {
     colour: bool,
     /// The width of the column of names.
     names: usize,
+    _quiet: Quiet,
 }
 
 impl Progress {
@@ -42,7 +44,7 @@ impl Progress {
             && anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never;
         let longest = jobs.iter().map(|job| job.as_str().len()).max().unwrap_or_default();
         let names = longest.clamp(NAMES_MIN, NAMES_MAX);
-        let mut progress = Self { bars, jobs: BTreeMap::new(), total, colour, names };
+        let mut progress = Self { bars, jobs: BTreeMap::new(), total, colour, names, _quiet: Quiet::new() };
         if let [only] = jobs {
             progress.show(only).set_message("waits for its turn");
         }

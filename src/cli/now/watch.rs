@@ -149,7 +149,7 @@ impl Asked {
         let ended = self.under_way && self.outcome.is_none() && !PHASES.contains(&phase) && phase != HELD;
         if let Event::Done { step, .. } = event
             && ended
-            && is_last(step)
+            && step.may_be_last()
             && !self.rehearsal
         {
             self.outcome = Some(Outcome::Grace);
@@ -188,22 +188,6 @@ impl Asked {
             _ if phase == HELD || !status.faults.is_empty() => Some(Outcome::Failed),
             _ => None,
         }
-    }
-}
-
-/// Whether a rotation ends well with this step.
-fn is_last(step: &Step) -> bool {
-    match step {
-        Step::Publish(_) | Step::Confirm(_) | Step::After(_) | Step::Verify => true,
-        Step::Create
-        | Step::Regenerate
-        | Step::Grant
-        | Step::Extend(..)
-        | Step::Recover(_)
-        | Step::Discard(_)
-        | Step::Expire(_)
-        | Step::Delete(_)
-        | Step::Revive(_) => false,
     }
 }
 

@@ -390,6 +390,8 @@ fn tokens_say_who_manages_them() {
         rights: vec!["PVEVMAdmin on /vms".to_owned(), "PVEDatastoreUser on /storage/local".to_owned()],
         job: job.map(|job| job.parse().unwrap()),
         state: job.map(|_| "current".to_owned()),
+        first_seen: "2026-11-20T08:00:00Z".to_owned(),
+        risks: Vec::new(),
         comment: String::new(),
     };
     let rows = vec![
@@ -401,6 +403,9 @@ fn tokens_say_who_manages_them() {
             rights: Vec::new(),
             ..row(&format!("somebody@very-long-realm.example!{}", "n".repeat(60)), Some("a-job-with-a-long-name"))
         },
+        TokenRow { risks: vec!["never_expires".to_owned(), "dangling".to_owned()], ..row("ci@pve!left", None) },
+        TokenRow { risks: vec!["rights_drifted".to_owned()], ..row("ci@pve!more", Some("more")) },
+        TokenRow { risks: vec!["deleted_by_others".to_owned()], ..row("ci@pve!gone", Some("gone")) },
     ];
     let now = super::times::moment(NOW).unwrap();
     let text = plain(&tokens::page(&Tokens { tokens: rows, faults: vec![blocked()] }, now, WIDTH));
@@ -413,13 +418,22 @@ fn tokens_say_who_manages_them() {
 
     REMOTE  TOKEN                           EXPIRES  JOB                     STATE
     lab     ci@pve!deploy-20261115T080000Z  never    ci                      current
-      PVEVMAdmin on /vms, PVEDatastoreUser on /storage/local
+      PVEVMAdmin on /vms, PVEDatastoreUser on /storage/local; first seen 5d ago
     lab     root@pam!old                    never    nobody
-      every right of its owner – do not touch, ask [31mJo
+      every right of its owner; first seen 5d ago – do not touch, ask [31mJo
     lab     somebody@very-long-realm.exam…  5d ago   a-job-with-a-long-name  current
-      no rights
+      no rights; first seen 5d ago
+    lab     ci@pve!left                     never    nobody
+      PVEVMAdmin on /vms, PVEDatastoreUser on /storage/local; first seen 5d ago
+      it carries our mark, and no job knows it: delete it by hand if nobody uses it
+    lab     ci@pve!more                     never    more                    current
+      PVEVMAdmin on /vms, PVEDatastoreUser on /storage/local; first seen 5d ago
+      its rights are not those of its last rotation
+    lab     ci@pve!gone                     never    gone                    current
+      PVEVMAdmin on /vms, PVEDatastoreUser on /storage/local; first seen 5d ago
+      it should be there, and somebody has deleted it
 
-    3 tokens, 1 managed by nobody
+    6 tokens, 2 managed by nobody
     ");
 }
 

@@ -21,43 +21,61 @@ enum Document<'s> {
     Secret(SecretKey<'s>),
 }
 
-/// Who writes one key of one document.
-struct Claim<'s> {
+/// Who writes into a document.
+#[derive(Clone, Copy)]
+struct Writer<'s> {
     job: &'s JobName,
     place: &'s Place,
-    kind: &'static str,
+    options: &'s DestinationOptions,
 }
 
-type Claims<'s> = BTreeMap<Vec<String>, Claim<'s>>;
+type Claims<'s> = BTreeMap<Vec<String>, Writer<'s>>;
 
 pub(super) fn check(site: &Site<'_>) {
-    let mut documents: BTreeMap<Document<'_>, (Claim<'_>, Claims<'_>)> = BTreeMap::new();
+    let mut writers = Vec::new();
     for placed in site.jobs {
         for options in placed.settings.destinations.values() {
-            let (Some(document), Some(place)) = (document(site, options), placed.destinations.get(&options.name))
-            else {
-                continue;
-            };
-            let noun = document.noun();
-            let claim = || Claim { job: &placed.settings.job.name, place, kind: kind(&options.target) };
-            let keys = keys(options);
-            let (first, claimed) = documents.entry(document).or_insert_with(|| (claim(), BTreeMap::new()));
-            if first.kind != claim().kind {
-                let line = site.line(first.place);
-                let what = format!("the job `{}` writes the same {noun} as {} ({line})", first.job, first.kind);
-                site.findings.add(place, what, kind_advice(&options.target));
-                continue;
+            if let (Some(document), Some(place)) = (document(site, options), placed.destinations.get(&options.name)) {
+                writers.push((document, Writer { job: &placed.settings.job.name, place, options }));
             }
-            if let Some((key, other)) = keys.iter().find_map(|key| overlapping(claimed, key)) {
-                let key = if key.is_empty() { "all".to_owned() } else { format!("`{}`", key.join(".")) };
-                let line = site.line(other.place);
-                let what = format!("the job `{}` writes {key} of the same {noun} ({line})", other.job);
-                site.findings.add(place, what, key_advice(&options.target));
-                continue;
-            }
-            claimed.extend(keys.into_iter().map(|key| (key, claim())));
         }
     }
+    // Most documents have one writer: what keys it writes is found out for the others only.
+    writers.sort_by(|(one, _), (other, _)| one.cmp(other));
+    for shared in writers.chunk_by(|(one, _), (other, _)| one == other).filter(|writers| writers.len() > 1) {
+        let mut claimed = Claims::new();
+        let Some((document, first)) = shared.first() else { continue };
+        for (_, writer) in shared {
+            claim(site, document, first, writer, &mut claimed);
+        }
+    }
+}
+
+/// Claims the keys that `writer` writes, unless somebody else does.
+fn claim<'s>(
+    site: &Site<'_>,
+    document: &Document<'_>,
+    first: &Writer<'s>,
+    writer: &Writer<'s>,
+    claimed: &mut Claims<'s>,
+) {
+    let (noun, target) = (document.noun(), &writer.options.target);
+    let (kind, other) = (kind(&first.options.target), kind(target));
+    if kind != other {
+        let line = site.line(first.place);
+        let what = format!("the job `{}` writes the same {noun} as {kind} ({line})", first.job);
+        site.findings.add(writer.place, what, kind_advice(target));
+        return;
+    }
+    let keys = keys(writer.options);
+    if let Some((key, other)) = keys.iter().find_map(|key| overlapping(claimed, key)) {
+        let key = if key.is_empty() { "all".to_owned() } else { format!("`{}`", key.join(".")) };
+        let line = site.line(other.place);
+        let what = format!("the job `{}` writes {key} of the same {noun} ({line})", other.job);
+        site.findings.add(writer.place, what, key_advice(target));
+        return;
+    }
+    claimed.extend(keys.into_iter().map(|key| (key, *writer)));
 }
 
 /// What a destination writes into; nobody can tell for a command.
@@ -102,10 +120,7 @@ fn key_advice(target: &Target) -> &'static str {
 }
 
 /// A claimed key that is `key`, lies above it, or below it.
-fn overlapping<'c, 'j>(
-    claimed: &'c BTreeMap<Vec<String>, Claim<'j>>,
-    key: &[String],
-) -> Option<(&'c Vec<String>, &'c Claim<'j>)> {
+fn overlapping<'c, 'j>(claimed: &'c Claims<'j>, key: &[String]) -> Option<(&'c Vec<String>, &'c Writer<'j>)> {
     let above = (0..=key.len()).find_map(|length| claimed.get_key_value(&key[..length]));
     above.or_else(|| claimed.range(key.to_vec()..).next().filter(|(other, _)| other.starts_with(key)))
 }

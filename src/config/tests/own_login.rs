@@ -1,6 +1,7 @@
 //! Jobs for the token that the rotator itself logs in with.
 
 use super::super::problem::{Findings, Source};
+use super::super::split::PIECE_BYTES;
 use super::super::{Host, settings};
 use super::{Folder, MINIMAL, UUID};
 
@@ -54,7 +55,7 @@ fn a_login_that_cannot_be_read_is_left_to_the_rotation() {
 fn said(reference: &str) -> Option<String> {
     let text = MINIMAL.replace("file:/etc/rotated/lab.token", reference);
     let vault = "[vault.main]\naddress = \"https://vault\"\nauth = { token = \"file:/x\" }\n";
-    let sources = [Source::new("rotated.toml".into(), format!("{text}{vault}{JOB}{ELSEWHERE}"))];
+    let sources = Source::pieces("rotated.toml".into(), format!("{text}{vault}{JOB}{ELSEWHERE}"), PIECE_BYTES);
     let host = Host { name: "ops1".into(), holds: |_| "rotator@pve!daemon".parse().ok(), reads: |_| None };
     settings(&sources, &host, Findings::default()).err().map(|problems| problems.to_string())
 }

@@ -73,6 +73,11 @@ impl Peer {
         Ok(Self { uid, level: by_groups(&gids, groups), blind: blind.or(unread) })
     }
 
+    /// Our own user as one who has this level.
+    pub(super) fn with(level: Level) -> Self {
+        Self { uid: rustix::process::getuid().as_raw(), level, blind: None }
+    }
+
     /// What it may do.
     pub(super) fn level(&self) -> Level {
         self.level

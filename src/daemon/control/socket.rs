@@ -71,7 +71,8 @@ impl Socket {
             Ok(Self { listener, _own: Some(own) })
         });
         bound.map_err(|error| {
-            let next = "its folder must exist and be ours; the service makes it with `RuntimeDirectory=rotated`";
+            let next = "its folder must exist and be the daemon's to write; another path is `socket` in [daemon]; with the \
+                        package, start `rotated.socket`, which opens it";
             unusable(&what, error.to_string(), next)
         })
     }

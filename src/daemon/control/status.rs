@@ -40,7 +40,7 @@ pub(super) fn of(view: &View, now: Timestamp) -> JobStatus {
         next_due: next.map(|(at, _)| at.to_string()),
         next_reason: next.map(|(_, reason)| reason),
         waits_for: waits_for(view, now),
-        last: ledger.last.as_ref().map(last),
+        last: ledger.last.as_deref().map(last),
         paused: ledger
             .pause(now)
             .map(|pause| pause.until.map_or_else(|| "resumed".to_owned(), |until| until.to_string())),
@@ -224,7 +224,7 @@ mod tests {
 
     fn job(keys: &str, name: &str) -> Arc<JobSettings> {
         let settings = settings(keys);
-        Arc::new(settings.jobs.values().find(|job| job.job.name.as_str() == name).expect("there").clone())
+        Arc::clone(settings.jobs.values().find(|job| job.job.name.as_str() == name).expect("there"))
     }
 
     /// The ledger after the first events of a rotation's life, until `stop` says so.
@@ -267,10 +267,10 @@ mod tests {
     #[test]
     fn what_waits_is_told_by_what_it_waits_for() {
         let held = |view: &mut View| {
-            view.ledger.hold = Some(Fault::lasting(FaultCode::StaleInUse, "x", "y", "z"));
+            view.ledger.hold = Some(Box::new(Fault::lasting(FaultCode::StaleInUse, "x", "y", "z")));
         };
         let lost = |view: &mut View| {
-            view.ledger.hold = Some(Fault::lasting(FaultCode::StateLost, "x", "y", "z"));
+            view.ledger.hold = Some(Box::new(Fault::lasting(FaultCode::StateLost, "x", "y", "z")));
         };
         let check = |change: &dyn Fn(&mut View), expected: Option<&str>| {
             let mut view = view(until(|ledger| ledger.current().is_some()), "window = \"Mon-Fri 02:00-05:00\"");
@@ -312,12 +312,12 @@ mod tests {
         let mut view = view(until(in_grace), "");
         let now = since(&view) + Span::from_seconds(60);
         let end = now + Span::from_days(1);
-        view.ledger.paused = Some(Pause { until: Some(end), by: "uid 0 (root)".to_owned(), since: now });
+        view.ledger.paused = Some(Box::new(Pause { until: Some(end), by: "uid 0 (root)".to_owned(), since: now }));
         let status = of(&view, now);
         assert_eq!(status.paused, Some(end.to_string()));
         assert_eq!(status.waits_for, Some(format!("`rotate resume build`, or {end}: uid 0 (root) paused it")));
         assert_eq!(of(&view, end).paused, None);
-        view.ledger.paused = Some(Pause { until: None, by: "uid 0 (root)".to_owned(), since: now });
+        view.ledger.paused = Some(Box::new(Pause { until: None, by: "uid 0 (root)".to_owned(), since: now }));
         assert_eq!(of(&view, now).paused.as_deref(), Some("resumed"));
     }
 
@@ -342,7 +342,7 @@ mod tests {
             let key = LedgerKey { remote: job.job.remote.clone(), token: job.job.token.clone() };
             let mut view = View { job: Some(job), ..view(Ledger::new(key), "") };
             held.count(&view);
-            view.ledger.hold = Some(Fault::lasting(FaultCode::StaleInUse, "x", "y", "z"));
+            view.ledger.hold = Some(Box::new(Fault::lasting(FaultCode::StaleInUse, "x", "y", "z")));
             held.count(&view);
         }
         let troubles = held.troubles();

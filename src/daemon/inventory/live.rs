@@ -1,42 +1,47 @@
-//! Every token on every remote, and what it is to us.
+//! `rotate tokens`: every token on every remote, looked at now, and what it is to us.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use futures_util::future::join_all;
 
+use super::judge::managed;
+use super::kin::Kin;
+use super::look::{Acl, Rights, Seen, look};
 use crate::config::Settings;
 use crate::daemon::board::Board;
 use crate::daemon::clock::SystemClock;
 use crate::daemon::fleet::Fleet;
+use crate::daemon::watch::Watch;
+use crate::facts::{Risk, TokenFacts};
 use crate::protocol::{TokenRow, Tokens};
-use crate::proxmox::{Remote, TokenSeen};
-use crate::rotation::fault::Fault;
-use crate::rotation::ledger::LedgerKey;
+use crate::proxmox::TokenSeen;
 use crate::rotation::mark::strip;
-use crate::rotation::name::is_family;
 use crate::rotation::ports::Clock;
 use crate::rotation::time::Timestamp;
-use crate::token::{Expiry, Grant, JobName, RemoteName, TokenId};
+use crate::token::{Expiry, Grant, RemoteName};
 
 /// Longest comment that is shown, in characters; people write what they like.
 const COMMENT_CHARS_MAX: usize = 200;
 
-/// Asks every remote, all at once.
-pub(in crate::daemon) async fn of(settings: &Settings, fleet: &Fleet, board: &Board) -> Tokens {
+/// Asks every remote, all at once. What is seen is kept for the metrics, too.
+pub(in crate::daemon) async fn of(
+    settings: &Arc<Settings>,
+    fleet: &Fleet,
+    board: &Arc<Board>,
+    watch: &Arc<Watch>,
+) -> Tokens {
     let looks = fleet.remotes.iter().map(|(name, remote)| async move {
         match remote {
-            Ok(remote) => (name, look(remote).await),
+            Ok(remote) => (name, look(name, remote, settings, (board, watch), Rights::All).await),
             Err(fault) => (name, Err(fault.clone())),
         }
     });
     let mut all = Tokens { tokens: Vec::new(), faults: Vec::new() };
     for (name, seen) in join_all(looks).await {
         match seen {
-            Ok((tokens, grants)) => {
-                all.faults.extend(grants.as_ref().err().cloned());
-                let grants = grants.unwrap_or_default();
-                let row = |(id, seen)| row(settings, board, name, (id, seen, grants.get(&id.to_string())));
-                all.tokens.extend(tokens.iter().map(row));
+            Ok(seen) => {
+                all.faults.extend(seen.acl.as_ref().and_then(|acl| acl.as_ref().err()).cloned());
+                all.tokens.extend(rows(settings, board, name, &seen));
             }
             Err(fault) => all.faults.push(fault),
         }
@@ -44,51 +49,42 @@ pub(in crate::daemon) async fn of(settings: &Settings, fleet: &Fleet, board: &Bo
     all
 }
 
-type Seen = (BTreeMap<TokenId, TokenSeen>, Result<BTreeMap<String, Vec<Grant>>, Fault>);
-
-async fn look(remote: &Remote) -> Result<Seen, Fault> {
-    Ok((remote.all_tokens().await?, remote.all_grants().await))
+fn rows(settings: &Settings, board: &Board, remote: &RemoteName, seen: &Seen) -> Vec<TokenRow> {
+    let kin = Kin::new(settings, remote);
+    let acl = seen.acl.as_ref().and_then(|acl| acl.as_ref().ok());
+    let row = |facts: &TokenFacts| {
+        let id = &facts.token;
+        let there = seen.users.get(id.owner.as_str()).and_then(|tokens| tokens.get(&id.name));
+        let grants = acl.and_then(|acl: &Arc<Acl>| acl.get(&id.to_string()));
+        let state = managed(&kin, board, remote, id).and_then(|(_, state)| state);
+        row(remote, facts, there, grants, state.map(|state| state.label().to_owned()))
+    };
+    seen.listed.tokens.iter().map(row).collect()
 }
 
+/// Without a token that is there it is one that should be.
 fn row(
-    settings: &Settings,
-    board: &Board,
     remote: &RemoteName,
-    (id, seen, grants): (&TokenId, &TokenSeen, Option<&Vec<Grant>>),
+    facts: &TokenFacts,
+    there: Option<&TokenSeen>,
+    grants: Option<&Vec<Grant>>,
+    state: Option<String>,
 ) -> TokenRow {
-    let (job, state) = managed(settings, board, remote, id).map_or((None, None), |(job, state)| (Some(job), state));
-    let expires = match seen.expiry {
-        Expiry::Never => "never".to_owned(),
-        Expiry::At(seconds) => Timestamp::from_seconds(seconds).to_string(),
-    };
+    let comment = there.map_or("", |seen| strip(&seen.comment));
     TokenRow {
         remote: remote.clone(),
-        token: id.clone(),
-        expires,
-        expired: seen.expiry.has_passed(SystemClock.now().seconds()),
-        privsep: seen.privsep,
+        token: facts.token.clone(),
+        expires: match facts.expiry {
+            Expiry::Never => "never".to_owned(),
+            Expiry::At(seconds) => Timestamp::from_seconds(seconds).to_string(),
+        },
+        expired: facts.expiry.has_passed(SystemClock.now().seconds()),
+        privsep: there.is_none_or(|seen| seen.privsep),
         rights: grants.into_iter().flatten().map(ToString::to_string).collect(),
-        job,
+        job: facts.job.clone(),
         state,
-        comment: strip(&seen.comment)
-            .chars()
-            .take(COMMENT_CHARS_MAX)
-            .map(|c| if c.is_control() { '?' } else { c })
-            .collect(),
+        first_seen: facts.first_seen.to_string(),
+        risks: facts.risks.iter().copied().map(Risk::label).map(str::to_owned).collect(),
+        comment: comment.chars().take(COMMENT_CHARS_MAX).map(|c| if c.is_control() { '?' } else { c }).collect(),
     }
-}
-
-/// The job whose token it is, or one of the names it has used; and what it is to that job.
-fn managed(settings: &Settings, board: &Board, remote: &RemoteName, id: &TokenId) -> Option<(JobName, Option<String>)> {
-    settings.jobs.values().map(|found| &found.job).find_map(|job| {
-        let is_one = job.token.name == id.name || is_family(&job.token.name, &id.name);
-        if job.remote != *remote || job.token.owner != id.owner || !is_one {
-            return None;
-        }
-        let key = LedgerKey { remote: remote.clone(), token: job.token.clone() };
-        let state = board.with(&key, |ledger| ledger.and_then(|ledger| ledger.entries.get(&id.name).map(|e| e.state)));
-        // A name that only looks like the job's, and that the ledger does not know, is nobody's.
-        let known = state.is_some() || job.token.name == id.name;
-        known.then(|| (job.name.clone(), state.map(|state| state.label().to_owned())))
-    })
 }

@@ -51,23 +51,23 @@ pub(super) async fn follow(handle: Handle) {
         let wakes = desk.wakes();
         loop {
             match desk.wait(&mut feed, wakes).await {
-                Woken::ToListen => {}
-                Woken::ToAct => break,
-                Woken::ToEnd => return,
+                Woken::Listen => {}
+                Woken::Act => break,
+                Woken::End => return,
             }
         }
     }
 }
 
-/// Why the desk does not wait any more.
+/// What is to be done after a wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Woken {
-    /// Something has happened that is to be looked at later, with what comes beside it.
-    ToListen,
-    /// Something is to be looked at or sent.
-    ToAct,
-    /// The daemon stops.
-    ToEnd,
+    /// Wait on: what has happened is looked at later, with what comes beside it.
+    Listen,
+    /// Look, or send.
+    Act,
+    /// Stop, as the daemon does.
+    End,
 }
 
 async fn recall(memory: &Memory) -> ByName {
@@ -153,10 +153,12 @@ impl Desk {
         least: Severity,
     ) -> Result<BTreeMap<Key, Alert>, Fault> {
         let now = SystemClock.now();
-        let limits = &settings.alerts.thresholds;
+        let mut limits = settings.alerts.thresholds;
+        // Whoever lists them less often knows.
+        limits.unlisted = limits.unlisted.max(settings.daemon.inventory.times(2));
         let failures = self.failed.within(limits.failing_within, now);
         let mut remotes = observe::remotes(&self.handle, settings, fleet, &Blocked::new());
-        let mut deciding = Deciding::new((limits, least), &remotes, now);
+        let mut deciding = Deciding::new((&limits, least), &remotes, now);
         let mut pages = JobPages::new(&self.handle);
         while let Some(page) = pages.next().await? {
             deciding.jobs(&page, &failures);
@@ -168,7 +170,7 @@ impl Desk {
         Ok(deciding.all(&Rest {
             remotes: &remotes,
             vaults: &observe::vaults(settings, fleet, &blocked),
-            notifiers: &self.handle.watch.notifiers.all(),
+            notifiers: &observe::notifiers(&self.handle),
             tokens: &observe::tokens(&self.handle),
             config_loaded: self.handle.watch.config().loaded,
             began: self.began,
@@ -208,26 +210,26 @@ impl Desk {
                 if self.standing.next().is_some_and(|at| at <= SystemClock.now()) {
                     self.looks_at = Instant::now();
                 }
-                Woken::ToAct
+                Woken::Act
             }
             Ok(Ok(Ok(told))) => {
                 self.heard(&told);
-                Woken::ToListen
+                Woken::Listen
             }
             Ok(Ok(Err(RecvError::Lagged(_)))) => {
                 self.look_soon();
-                Woken::ToListen
+                Woken::Listen
             }
-            Ok(Ok(Err(RecvError::Closed))) => Woken::ToEnd,
+            Ok(Ok(Err(RecvError::Closed))) => Woken::End,
             Ok(Err(Ok(delivered))) => {
                 self.delivered(delivered).await;
-                Woken::ToAct
+                Woken::Act
             }
             Ok(Err(Err(error))) => {
                 tracing::error!(%error, "a delivery to a notifier panicked; please report it");
                 // It does not say whose it was.
                 self.receivers.values_mut().for_each(Receiver::rest);
-                Woken::ToAct
+                Woken::Act
             }
         }
     }
@@ -268,9 +270,7 @@ impl Desk {
 
 /// Who writes. Without a page of its own, the daemon's is named, which at least says where it runs.
 pub(super) fn sender(settings: &Settings) -> Sender {
-    let link = settings.alerts.link.clone();
-    Sender {
-        instance: settings.daemon.instance.to_string(),
-        link: link.unwrap_or_else(|| format!("http://{}/", settings.daemon.metrics)),
-    }
+    let own = || settings.daemon.metrics.map(|address| format!("http://{address}/"));
+    let link = settings.alerts.link.clone().or_else(own).unwrap_or_default();
+    Sender { instance: settings.daemon.instance.to_string(), link }
 }

@@ -17,17 +17,17 @@ use zeroize::Zeroizing;
 use super::options::Format;
 
 /// The values of our keys as a file holds them, by name.
-pub(super) type Found = BTreeMap<String, Zeroizing<String>>;
+pub type Found = BTreeMap<String, Zeroizing<String>>;
 
 /// Our keys with their values, in the order they are written.
-pub(super) type Values = [(String, Zeroizing<String>)];
+pub type Values = [(String, Zeroizing<String>)];
 
 /// Longest `at`, in keys; the parsers' own limits on nesting are higher.
 pub(super) const AT_KEYS_MAX: usize = 32;
 
 /// Why a format cannot do what is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum FormatError {
+pub enum FormatError {
     /// The file's content does not follow the format, or has our keys where we cannot set them.
     Content(String),
     /// A value or name cannot be written so that every reader reads it back.
@@ -36,7 +36,7 @@ pub(super) enum FormatError {
 
 impl Format {
     /// `text` with our keys set, everything else kept. An empty text is an empty document.
-    pub(super) fn set(&self, text: &str, values: &Values) -> Result<Zeroizing<String>, FormatError> {
+    pub fn set(&self, text: &str, values: &Values) -> Result<Zeroizing<String>, FormatError> {
         let new = match self {
             Self::Tfvars { .. } => tfvars::set(text, values)?,
             Self::Env { .. } => env::set(text, values)?,
@@ -52,7 +52,7 @@ impl Format {
     }
 
     /// The values of the keys `names`, as far as `text` has them as texts.
-    pub(super) fn get(&self, text: &str, names: &[&str]) -> Result<Found, FormatError> {
+    pub fn get(&self, text: &str, names: &[&str]) -> Result<Found, FormatError> {
         match self {
             Self::Tfvars { .. } => tfvars::get(text, names),
             Self::Env { .. } => env::get(text, names),
@@ -73,7 +73,7 @@ impl Format {
     }
 
     /// Whether `name` can be a key of this format.
-    pub(super) fn check_name(&self, name: &str) -> Result<(), FormatError> {
+    pub fn check_name(&self, name: &str) -> Result<(), FormatError> {
         let fits = match self {
             Self::Tfvars { .. } => tfvars::is_name(name),
             Self::Env { .. } => env::is_name(name),

@@ -6,6 +6,7 @@ mod answers;
 mod client;
 mod server;
 mod story;
+mod terminal;
 mod wait;
 
 use std::path::Path;

@@ -18,6 +18,12 @@ fn a_rotation_is_asked_for_and_followed_to_its_grace() {
     assert_eq!(status["instance"], "ops1");
     let names: Vec<_> = status["jobs"].as_array().expect("jobs").iter().map(|job| job["job"].clone()).collect();
     assert_eq!(names, ["j0", "j1"]);
+    let plan = daemon.get("/v1/plan?job=j1").well();
+    let deletes = |step: &&serde_json::Value| step.as_str().is_some_and(|step| step.starts_with("delete "));
+    assert_eq!(
+        plan["steps"].as_array().expect("steps").iter().find(deletes),
+        Some(&json!("delete    ci@pve!t1, at once"))
+    );
     let before = farm.held(1).expect("a login");
     let asked = json!({"jobs": ["j1"], "reason": "a leak"});
     assert_eq!(daemon.post("/v1/rotate", &asked).well(), json!({"jobs": ["j1"]}));

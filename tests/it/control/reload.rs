@@ -25,6 +25,7 @@ fn a_reload_is_all_or_nothing() {
     farm.configure(2, SHORT);
     assert_eq!(jobs(&daemon), ["j0"]);
     daemon.post("/v1/reload", &json!({})).well();
+    assert!(daemon.told("RELOADING=1") && daemon.told("READY=1"), "systemd knows");
     assert_eq!(jobs(&daemon), ["j0", "j1"]);
 
     // One good job more, and one with two mistakes: nothing of it.
@@ -37,6 +38,7 @@ fn a_reload_is_all_or_nothing() {
     refused.refused(409, "config_wrong");
     let problems = refused.json()["problems"].as_str().expect("problems").to_owned();
     assert!(problems.contains("grase") && problems.contains("nowhere"), "{problems}");
+    assert!(daemon.told("RELOADING=1") && daemon.told("READY=1"), "systemd knows that it is over");
     assert_eq!(jobs(&daemon), ["j0", "j1"]);
 
     // What cannot change while it runs refuses the rest too.

@@ -59,7 +59,7 @@ pub(crate) fn job(strategy: Strategy, kinds: &[Kind]) -> Job {
         permissions: None,
         window: None,
         retire_window: None,
-        destinations,
+        destinations: destinations.into(),
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 
 use rustix::process::Pid;
@@ -77,6 +78,7 @@ struct Search {
     place: Arc<Place>,
     pid: Arc<Mutex<Option<Pid>>>,
     found: Arc<Mutex<Vec<Found>>>,
+    runs: AtomicUsize,
 }
 
 impl Search {
@@ -105,12 +107,14 @@ impl Search {
             seen = seen.display()
         );
         fs::write(place.path("push.sh"), push).expect("written");
-        Self { place, pid, found }
+        Self { place, pid, found, runs: AtomicUsize::new(0) }
     }
 
+    /// One run logs for people, the next for programs.
     fn spawn(&self, command: &mut Command) -> std::process::Child {
+        let format = if self.runs.fetch_add(1, Ordering::SeqCst).is_multiple_of(2) { "plain" } else { "json" };
         let mut pid = self.pid.lock().unwrap_or_else(PoisonError::into_inner);
-        let child = command.env("ROTATED_LOG", "trace").spawn().expect("it starts");
+        let child = command.env("ROTATED_LOG", "trace").env("ROTATED_LOG_FORMAT", format).spawn().expect("it starts");
         *pid = Some(pid_of(&child));
         child
     }

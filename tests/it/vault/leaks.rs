@@ -2,15 +2,19 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
+use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
 
-use rotated::cli::log;
+use rotated::cli::log::{self, Journald, Output};
 use rotated::destination::Expected;
 use rotated::reference::Reference;
 use rotated::rotation::fault::Cause;
 use rotated::vault::Vault;
 use rotated::vault::options::{Auth, KvVersion, SecretId, VaultOptions};
-use serde_json::json;
+use serde_json::json as value;
+use tempfile::TempDir;
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
@@ -43,9 +47,53 @@ fn everything(kept: Kept) -> DefaultGuard {
 }
 
 /// As the daemon does, asked for as much as one can ask for.
-fn as_shipped(kept: Kept) -> DefaultGuard {
+fn as_shipped(output: Output) -> DefaultGuard {
     let wanted = "trace,rustify::http=trace,vaultrs::client=trace,rustify=trace";
-    log::subscriber(wanted, move || kept.clone(), false).set_default()
+    log::subscriber(wanted, output).set_default()
+}
+
+fn plain(kept: Kept) -> DefaultGuard {
+    as_shipped(log::plain(move || kept.clone(), false))
+}
+
+fn json(kept: Kept) -> DefaultGuard {
+    as_shipped(log::json(move || kept.clone()))
+}
+
+/// A journal that keeps what it is sent.
+struct Journal {
+    guard: Option<DefaultGuard>,
+    reader: Option<JoinHandle<()>>,
+    path: PathBuf,
+    _folder: TempDir,
+}
+
+/// No entry is as short.
+const END: &[u8] = b"end";
+
+fn journal(mut kept: Kept) -> Journal {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("socket");
+    let socket = UnixDatagram::bind(&path).expect("bound");
+    let journald = Journald::open(&path).expect("it listens");
+    let reader = thread::spawn(move || {
+        let mut bytes = vec![0; 1 << 20];
+        loop {
+            match socket.recv(&mut bytes).expect("an entry") {
+                count if &bytes[..count] == END => return,
+                count => kept.write_all(&bytes[..count]).expect("kept"),
+            }
+        }
+    });
+    Journal { guard: Some(as_shipped(Box::new(journald))), reader: Some(reader), path, _folder: folder }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        drop(self.guard.take());
+        UnixDatagram::unbound().and_then(|socket| socket.send_to(END, &self.path)).expect("sent");
+        self.reader.take().expect("once").join().expect("it ends");
+    }
 }
 
 /// What people may see of it, and what nobody may.
@@ -85,12 +133,12 @@ impl Seen {
 /// Every way to log in, right and wrong, with what follows.
 fn run(corner: &Corner, seen: &mut Seen) {
     let read = seen.secret("read-714ffbfd-7f27-4ba5");
-    corner.kv2_put("secret", &format!("proxmox/{}-read", corner.name), &json!({ "login": read }));
-    let approle = corner.own_approle(&json!({}));
+    corner.kv2_put("secret", &format!("proxmox/{}-read", corner.name), &value!({ "login": read }));
+    let approle = corner.own_approle(&value!({}));
     let of_approle = |secret_id| Auth::AppRole { mount: approle.0.clone(), role_id: approle.1.clone(), secret_id };
-    let token = seen.secret(&corner.token(&["rotated"], "1h", &json!({ "period": "1h" })));
-    let wrapping = seen.secret(&corner.wrapped(&format!("auth/{}/role/r/secret-id", approle.0), &json!({})));
-    let jwt = seen.secret(&corner.jwt(&json!({ "aud": "x", "sub": "job", "exp": 4_000_000_000_u64 })));
+    let token = seen.secret(&corner.token(&["rotated"], "1h", &value!({ "period": "1h" })));
+    let wrapping = seen.secret(&corner.wrapped(&format!("auth/{}/role/r/secret-id", approle.0), &value!({})));
+    let jwt = seen.secret(&corner.jwt(&value!({ "aud": "x", "sub": "job", "exp": 4_000_000_000_u64 })));
     let client = Authority::named("clients").and_then(|clients| clients.leaf("one", Purpose::Client)).expect("a leaf");
     std::fs::write(corner.at("client.pem"), &client.certificate).expect("written");
     seen.secret(client.key.lines().nth(1).expect("the body of the key"));
@@ -122,7 +170,7 @@ fn run(corner: &Corner, seen: &mut Seen) {
     let destination = destination(corner, &format!("secret/proxmox/{}", corner.name), KvVersion::V2);
     let made = delivery("deploy-a", &minted);
     // A server that repeats what it was sent.
-    let echo = json!({ "errors": [format!("cannot store {minted}")] }).to_string();
+    let echo = value!({ "errors": [format!("cannot store {minted}")] }).to_string();
     corner.gate.fault(GateFault::answer(500, &echo).method("POST").path("/v1/secret/data/").once());
     for _ in 0..2 {
         let published = corner.run(destination.publish(&made, &Expected::Anything));
@@ -138,14 +186,15 @@ fn run(corner: &Corner, seen: &mut Seen) {
 }
 
 /// Runs it all while this thread's log is kept so; no line of it holds a secret. The log.
-fn leaks(name: &str, keep: impl FnOnce(Kept) -> DefaultGuard) -> String {
+fn leaks<G>(name: &str, keep: impl FnOnce(Kept) -> G) -> String {
     let corner = Corner::new(name);
     let mut seen = Seen::default();
     let kept = Kept::default();
     let guard = keep(kept.clone());
     run(&corner, &mut seen);
     drop(guard);
-    let log = String::from_utf8(kept.0.lock().expect("no panic").clone()).expect("text");
+    // The journal's lengths are no text.
+    let log = String::from_utf8_lossy(&kept.0.lock().expect("no panic")).into_owned();
     assert!(seen.secrets.len() > 15, "{}", seen.secrets.len());
     for line in log.lines().chain(seen.shown.lines()) {
         let leaked = seen.secrets.iter().any(|secret| line.contains(secret.as_str()));
@@ -166,19 +215,28 @@ fn none_is_logged_at_trace_not_even_by_libraries() {
 
 #[test]
 fn none_is_in_the_log_as_it_is_shipped() {
-    let log = leaks("leaks-shipped", as_shipped);
-    assert!(log.contains("rotated::vault") && log.contains("hyper"), "others are heard");
+    for (name, log) in [
+        ("plain", leaks("leaks-shipped-plain", plain)),
+        ("json", leaks("leaks-shipped-json", json)),
+        ("journal", leaks("leaks-shipped-journal", journal)),
+    ] {
+        assert!(log.contains("rotated::vault") && log.contains("hyper"), "others are heard, {name}");
+    }
 }
 
 #[test]
 fn libraries_that_print_what_they_send_are_not_heard_whatever_the_filter_says() {
-    let kept = Kept::default();
-    let guard = as_shipped(kept.clone());
-    tracing::error!(target: "rustify", "hush");
-    tracing::trace!(target: "rustify::http", "hush");
-    tracing::debug!(target: "vaultrs::client", "hush");
-    tracing::trace!(target: "rustification", "heard");
-    drop(guard);
-    let log = String::from_utf8(kept.0.lock().expect("no panic").clone()).expect("text");
-    assert!(!log.contains("hush") && log.contains("heard"), "{log}");
+    fn heard<G>(keep: impl FnOnce(Kept) -> G) -> String {
+        let kept = Kept::default();
+        let guard = keep(kept.clone());
+        tracing::error!(target: "rustify", "hush");
+        tracing::trace!(target: "rustify::http", "hush");
+        tracing::debug!(target: "vaultrs::client", "hush");
+        tracing::trace!(target: "rustification", "heard");
+        drop(guard);
+        String::from_utf8_lossy(&kept.0.lock().expect("no panic")).into_owned()
+    }
+    for log in [heard(plain), heard(json), heard(journal)] {
+        assert!(!log.contains("hush") && log.contains("heard"), "{log}");
+    }
 }

@@ -22,7 +22,7 @@ fn one(path: &str) -> Vec<Grant> {
 fn from_nothing() -> Play {
     let kinds = [Kind::File];
     let mut job = job(Strategy::Replace, &kinds);
-    job.permissions = Some(one("/pool/ci"));
+    job.permissions = Some(one("/pool/ci").into());
     let play = Play::new(job, &kinds);
     play.site().remove_token("ci");
     play.site().set_empty("d0");

@@ -106,7 +106,7 @@ fn plans() -> impl Generator<Value = Plan> {
             grants: if reuse { rights() } else { Vec::new() },
             listed: false,
             drifted: false,
-            destinations: job.destinations,
+            destinations: (*job.destinations).clone(),
             grace: job.grace,
             retire_after: job.retire_after,
             retire: if rehearse { Retire::Ask } else { Retire::Auto },

@@ -51,7 +51,7 @@ fn first_sight_does_not_judge_what_destinations_held_before() {
 fn first_sight_still_adopts_when_only_names_of_the_watch_list_are_known() {
     let kinds = [Kind::File];
     let mut job = job(Strategy::Replace, &kinds);
-    job.permissions = Some(vec![Grant { path: "/".into(), role: "PVEAuditor".into(), propagate: true }]);
+    job.permissions = Some([Grant { path: "/".into(), role: "PVEAuditor".into(), propagate: true }].into());
     let mut play = Play::new(job, &kinds);
     play.site().remove_token("ci");
     play.survey().expect("a survey");

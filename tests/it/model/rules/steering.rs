@@ -80,7 +80,7 @@ fn r14_what_the_first_rotation_left_on_hold_is_retired_by_the_next() {
     let kinds = [Kind::File, Kind::File];
     let mut job = job(Strategy::Replace, &kinds);
     let list = vec![Grant { path: "/".into(), role: "PVEAuditor".into(), propagate: true }];
-    job.permissions = Some(list.clone());
+    job.permissions = Some(list.clone().into());
     let mut play = Play::new(job, &kinds);
     play.site().remove_token("ci");
     play.site().set_power(&list);
@@ -330,6 +330,35 @@ fn r22_names_are_bounded() {
     play.work_for(DAY);
     assert!(matches!(play.verdict(), Some(Verdict::Abandoned(Some(_)))));
     assert_eq!((play.names().len(), play.tokens().len()), (8, 1));
+}
+
+#[test]
+fn r22_names_that_ended_with_the_process_say_nothing_about_the_remote() {
+    // A crash has no bound of its own: each costs a whole life of the process, and its name is discarded by the next.
+    for (step, mishap) in [("create", Mishap::Crash), ("create", Mishap::CrashAfter), ("grant", Mishap::CrashAfter)] {
+        let mut play = begun();
+        play.site().aim(step, mishap, 20);
+        play.work();
+        assert_eq!((play.names().len(), play.verdict()), (21, Some(Verdict::Rotated)), "{step}");
+        let mut play = begun();
+        play.turn_to("publish d0");
+        play.site().aim("publish d0", Mishap::Crash, 1);
+        play.site().aim(step, mishap, 20);
+        play.work_for(DAY);
+        assert_eq!(play.held_for(), None, "{step} after publishing began");
+        assert_eq!(play.verdict(), Some(Verdict::Rotated), "{step} after publishing began");
+    }
+}
+
+#[test]
+fn r22_names_used_up_after_publishing_end_on_hold_with_something_to_do() {
+    let mut play = begun();
+    play.turn_to("publish d0");
+    play.site().aim("publish d0", Mishap::Crash, 1);
+    play.site().aim("create", Mishap::Lost, usize::MAX);
+    play.work_for(DAY);
+    let hold = play.ledger.hold.clone().expect("a hold");
+    assert!(hold.because.starts_with("8 names in a row failed") && hold.next.contains("let it go on"), "{hold}");
 }
 
 #[test]

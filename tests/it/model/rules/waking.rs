@@ -115,7 +115,7 @@ proptest! {
         let mut play = Play::new(job.clone(), &KINDS);
         play.job.window = None;
         play.rotate();
-        let trouble = |retry_at| Some(Trouble { retry_at, ..troubled(at) });
+        let trouble = |retry_at| Some(Box::new(Trouble { retry_at, ..troubled(at) }));
         let mut ledger = play.ledger.clone();
         ledger.refused = trouble(retries.0);
         let stale = ledger.entries.get_mut(&name("ci"));
@@ -131,7 +131,7 @@ proptest! {
             let mut ledger = play.ledger.clone();
             ledger.unanswered.insert("d1".parse().expect("a destination"), (older, None));
             if let Some(rotation) = ledger.rotation.as_mut() {
-                rotation.trouble = trouble(retries.2);
+                rotation.trouble = trouble(retries.2).map(|boxed| *boxed);
             }
             sleeps_exactly(&ledger, Some(&job), now);
         }
@@ -183,7 +183,7 @@ fn it_wakes_when_a_refused_plan_may_be_tried_again() {
     let mut play = play();
     play.survey().expect("a survey");
     play.let_pass(DAY.times(91));
-    play.ledger.refused = Some(troubled(play.now()));
+    play.ledger.refused = Some(Box::new(troubled(play.now())));
     assert_eq!(play.ledger.wakes(Some(&play.job), play.now()), Some(play.now() + LASTING_RETRY));
     play.ledger.refused = None;
 }
@@ -217,10 +217,10 @@ fn a_clock_that_was_ahead_does_not_wake_it_for_nothing() {
     let mut ledger = play.ledger.clone();
     let entry = ledger.entries.get_mut(&name("ci")).expect("in grace");
     entry.state = State::Grace { until: now + MINUTE.times(30), asks: false };
-    entry.trouble = Some(Trouble { retry_at: now + MINUTE.times(80), ..troubled(now) });
+    entry.trouble = Some(Box::new(Trouble { retry_at: now + MINUTE.times(80), ..troubled(now) }));
     assert_eq!(ledger.wakes(Some(&play.job), now), Some(now + MINUTE.times(80)));
     let entry = ledger.entries.get_mut(&name("ci")).expect("in grace");
-    entry.trouble = Some(Trouble { retry_at: now + MINUTE.times(91), ..troubled(now) });
+    entry.trouble = Some(Box::new(Trouble { retry_at: now + MINUTE.times(91), ..troubled(now) }));
     assert_eq!(ledger.wakes(Some(&play.job), now), Some(now + MINUTE.times(30)));
 }
 

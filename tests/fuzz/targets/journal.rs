@@ -1,0 +1,8 @@
+//! Any JSON lines as the events of one token.
+
+#![no_main]
+
+#[path = "../invariants/journal.rs"]
+mod journal;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| journal::hold(data));
