@@ -7,7 +7,9 @@ use clap::CommandFactory;
 
 use super::check;
 use super::client::{Answer, Client};
-use super::commands::{ClientArgs, Command, HistoryArgs, NowArgs, PauseArgs, Shell};
+use super::commands::{
+    ClientArgs, Command, HistoryArgs, NotifyArgs, NotifyCommand, NowArgs, OneNotifier, PauseArgs, Shell,
+};
 use super::failure::{ClientError, EXIT_FAILED, EXIT_USAGE};
 use super::now::{self, Shown, Waited};
 use super::request::Request;
@@ -99,6 +101,11 @@ impl Asking {
             Command::Doctor => self.doctor().await,
             Command::DropIn => self.drop_in().await,
             Command::Reload => self.said(&Request::Reload, "the config on disk is in force").await,
+            Command::Notify(NotifyArgs { command: NotifyCommand::Test(OneNotifier { notifier }) }) => {
+                let text =
+                    format!("the server of {notifier} has taken the test; see whether it arrived where people read");
+                self.said(&Request::NotifyTest(notifier), &text).await
+            }
             Command::Check(args) => {
                 let output = match self.output {
                     Output::Human => check::Output::Human,

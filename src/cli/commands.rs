@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::args::CONFIG_DEFAULT;
 use super::until::Until;
 use crate::protocol::REASON_BYTES_MAX;
-use crate::token::JobName;
+use crate::token::{JobName, NotifierName};
 
 /// Where the daemon listens unless told otherwise.
 pub const SOCKET_DEFAULT: &str = "/run/rotated/rotated.sock";
@@ -72,6 +72,8 @@ pub enum Command {
     DropIn,
     /// Let the daemon read its config again, all or nothing
     Reload,
+    /// Those who are told of alerts
+    Notify(NotifyArgs),
     /// Print completions for a shell; needs no daemon
     Completions(CompletionsArgs),
 }
@@ -140,6 +142,29 @@ pub struct PauseArgs {
     /// Until when: `4h`, `3d`, `2026-12-24T08:00Z`, `2026-12-24 08:00 Europe/Berlin`; until `rotate resume` if not given
     #[arg(long, value_name = "TIME")]
     pub until: Option<Until>,
+}
+
+/// The arguments of `rotate notify`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct NotifyArgs {
+    /// What to do with them.
+    #[command(subcommand)]
+    pub command: NotifyCommand,
+}
+
+/// What can be done with a notifier.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum NotifyCommand {
+    /// Send an alert that says that it is a test, and tell what came of it
+    Test(OneNotifier),
+}
+
+/// One notifier.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct OneNotifier {
+    /// Which notifier: the NAME of its section [notify.NAME]
+    #[arg(value_name = "NAME")]
+    pub notifier: NotifierName,
 }
 
 /// The arguments of `rotate check`.
@@ -224,6 +249,14 @@ mod tests {
     }
 
     #[test]
+    fn a_test_wants_a_notifier() {
+        assert_eq!(parsed("notify test"), Err(MissingRequiredArgument));
+        assert_eq!(parsed("notify test a/b"), Err(ValueValidation));
+        assert!(parsed("notify test chat").is_ok());
+        assert!(parsed("notify").is_err());
+    }
+
+    #[test]
     fn help_reads_well() {
         let mut command = ClientArgs::command().term_width(80);
         insta::assert_snapshot!(command.render_help(), @r"
@@ -254,6 +287,7 @@ mod tests {
                        changes nothing
           drop-in      Print the systemd drop-in and polkit rule that this config needs
           reload       Let the daemon read its config again, all or nothing
+          notify       Those who are told of alerts
           completions  Print completions for a shell; needs no daemon
           help         Print this message or the help of the given subcommand(s)
 

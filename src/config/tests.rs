@@ -7,6 +7,7 @@ use super::{Problems, Settings, load, parse};
 use crate::rotation::job::{Drift, Retire, Strategy};
 use crate::rotation::time::Span;
 
+mod notify;
 mod own_login;
 mod split;
 mod vault;
@@ -68,7 +69,7 @@ fn the_annotated_config_names_every_key_and_is_accepted() {
     assert_eq!(job.destinations.keys().map(ToString::to_string).collect::<Vec<_>>(), ["file-1", "push", "vault-1"]);
     // Every key that the reader knows stands in it, if only in a comment.
     let unknown = printed(
-        "[daemon]\nx=1\n[job.x]\nx=1\n[[job.x.destination]]\ntype='file'\nx=1\n[[job.x.destination]]\ntype='vault'\nx=1\n\
+        "[daemon]\nx=1\n[alerts]\nx=1\n[notify.x]\nx=1\n[job.x]\nx=1\n[[job.x.destination]]\ntype='file'\nx=1\n[[job.x.destination]]\ntype='vault'\nx=1\n\
          [remote.x]\nx=1\n[vault.x]\nx=1\n[vault.y.auth]\nx=1\n",
     );
     let known = unknown.lines().filter_map(|line| line.split_once(" knows ")).flat_map(|(_, keys)| keys.split(", "));

@@ -9,6 +9,8 @@ use super::fleet::Fleet;
 use super::turn::world;
 use crate::config::{JobSettings, Settings};
 use crate::destination::Destination;
+use crate::notify::Notifier;
+use crate::notify::options::NotifierOptions;
 use crate::protocol::{Check, Diagnosis, Verdict};
 use crate::proxmox::{PermissionMap, Remote};
 use crate::rotation::fault::{Fault, FaultCode};
@@ -30,6 +32,8 @@ pub(super) async fn of(settings: &Settings, fleet: &Fleet, board: &Board) -> Dia
     });
     let mut checks: Vec<_> = join_all(looks).await.into_iter().flatten().collect();
     checks.extend(fleet.vaults.ending().map(|fault| warning("vaults", "login", fault)));
+    let notifiers = settings.notifiers.values().map(|options| try_notifier(options, fleet));
+    checks.extend(join_all(notifiers).await.into_iter().flatten());
     let jobs = settings.jobs.values().map(|found| try_job(fleet, found));
     checks.extend(join_all(jobs).await.into_iter().flatten());
     Diagnosis { checks }
@@ -122,6 +126,20 @@ fn dangers(subject: &str, login: &TokenId, own: &PermissionMap) -> Vec<Check> {
         checks.push(warning(subject, "strength of the login", fault));
     }
     checks
+}
+
+/// Nobody is told anything by it.
+async fn try_notifier(options: &NotifierOptions, fleet: &Fleet) -> Vec<Check> {
+    let subject = format!("notifier {}", options.name);
+    let notifier = match Notifier::new(options.clone(), &fleet.vaults) {
+        Ok(notifier) => notifier,
+        Err(fault) => return vec![failed(&subject, "set up", fault)],
+    };
+    let checked = |(server, look): (String, Result<(), Fault>)| {
+        let what = format!("reach {server}");
+        look.map_or_else(|fault| failed(&subject, &what, fault), |()| well(&subject, &what))
+    };
+    notifier.look().await.into_iter().map(checked).collect()
 }
 
 async fn try_job(fleet: &Fleet, found: &JobSettings) -> Vec<Check> {

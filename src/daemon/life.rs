@@ -17,6 +17,7 @@ use super::clock::SystemClock;
 use super::control::Control;
 use super::halt::Halt;
 use super::inventory;
+use super::notices;
 use super::service::{ASKS_MAX, Service};
 use super::start;
 use super::systemd;
@@ -72,6 +73,7 @@ async fn live(
     let mut beside = tokio::task::JoinSet::new();
     beside.spawn(hear(signals, handle.clone(), halt));
     beside.spawn(inventory::keep(handle.clone()));
+    beside.spawn(notices::follow(handle.clone()));
     beside.spawn(systemd::follow(handle));
     service.tell_plans("started");
     let outcome = service.run(&mut inbox).await.map_err(system);

@@ -13,6 +13,7 @@ pub mod halt;
 mod inventory;
 pub mod life;
 pub mod live;
+mod notices;
 mod observe;
 pub mod once;
 mod patience;

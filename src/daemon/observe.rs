@@ -96,7 +96,7 @@ fn job(view: &View, settings: &JobSettings, now: Timestamp) -> JobFacts {
     let current = ledger.current();
     let next_due = ledger.next_due(job);
     let next_start = next_due.map(|(at, _)| job.window.as_ref().map_or(at, |window| window.next_opening(at)));
-    let mut faults = view.faults.clone();
+    let mut faults: Vec<_> = view.standing.iter().map(|one| one.fault.clone()).collect();
     faults.sort_by_key(|fault| Reverse(fault.severity));
     let states = || ledger.entries.values().map(|entry| entry.state);
     JobFacts {
@@ -167,8 +167,8 @@ fn is_of(job: &Job, id: &TokenId) -> bool {
 }
 
 /// Every notifier of the config.
-pub(super) fn notifiers(_handle: &Handle) -> Vec<NotifierFacts> {
-    Vec::new()
+pub(super) fn notifiers(handle: &Handle) -> Vec<NotifierFacts> {
+    handle.watch.notifiers.all()
 }
 
 /// Every Vault of the config.

@@ -7,6 +7,7 @@ use tokio::sync::Notify;
 
 use super::board::Change;
 use super::inventory::Inventory;
+use super::notices::book::Book;
 use crate::facts::ConfigFacts;
 use crate::metrics::Counts;
 use crate::rotation::time::Timestamp;
@@ -16,6 +17,7 @@ use crate::rotation::time::Timestamp;
 pub struct Watch {
     pub(super) counts: Counts,
     pub(super) inventory: Inventory,
+    pub(super) notifiers: Book,
     config: Mutex<ConfigFacts>,
     changed: Notify,
 }
@@ -39,7 +41,7 @@ impl Watch {
 
     fn with(inventory: Inventory, now: Timestamp) -> Result<Self, prometheus::Error> {
         let config = Mutex::new(ConfigFacts { loaded: true, loaded_at: now });
-        Ok(Self { counts: Counts::new()?, inventory, config, changed: Notify::new() })
+        Ok(Self { counts: Counts::new()?, inventory, notifiers: Book::default(), config, changed: Notify::new() })
     }
 
     /// An event was journaled.

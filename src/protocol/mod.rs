@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::rotation::event::{Event, Reason};
 use crate::rotation::fault::Fault;
 use crate::rotation::standing;
-use crate::token::{Grant, JobName, RemoteName, TokenId, TokenName};
+use crate::token::{Grant, JobName, NotifierName, RemoteName, TokenId, TokenName};
 
 /// Longest request body, in bytes.
 pub const REQUEST_BYTES_MAX: usize = 64 * 1024;
@@ -90,6 +90,14 @@ pub struct PauseRequest {
     /// Until when, RFC 3339; none means until it is resumed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<String>,
+}
+
+/// `POST /v1/notify/test`: what is asked, and the answer when the notifier's server has taken the test.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NotifyTest {
+    /// Which notifier.
+    pub notifier: NotifierName,
 }
 
 /// `GET /v1/status`.

@@ -7,6 +7,7 @@ mod conformance;
 mod control;
 mod fuzz;
 mod model;
+mod notices;
 mod operator;
 mod process;
 mod prometheus;
