@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior, params};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::error::JournalError;
 use super::folder::files;
@@ -26,6 +26,7 @@ pub(super) struct Writer {
     queue: Option<mpsc::Sender<Order>>,
     thread: Option<JoinHandle<()>>,
     commits: Arc<AtomicU64>,
+    last: watch::Receiver<i64>,
 }
 
 enum Order {
@@ -46,10 +47,11 @@ impl Writer {
         let (queue, orders) = mpsc::channel(QUEUE_MAX);
         let commits = Arc::new(AtomicU64::new(0));
         let last = last_row(&connection).map_err(|source| JournalError::sqlite("read", path, source))?;
-        let scribe = Scribe { connection, last, path: path.to_owned(), commits: Arc::clone(&commits) };
+        let (told, seen) = watch::channel(last);
+        let scribe = Scribe { connection, last, path: path.to_owned(), commits: Arc::clone(&commits), told };
         let thread = thread::Builder::new().name("journal".to_owned()).spawn(move || scribe.run(orders));
         let thread = thread.map_err(|source| files("start the thread that writes", path, source))?;
-        Ok(Self { queue: Some(queue), thread: Some(thread), commits })
+        Ok(Self { queue: Some(queue), thread: Some(thread), commits, last: seen })
     }
 
     /// Appends `records`, all or none. When it returns, they survive a crash.
@@ -62,6 +64,11 @@ impl Writer {
     /// How many transactions it has committed.
     pub(super) fn commits(&self) -> u64 {
         self.commits.load(Ordering::Relaxed)
+    }
+
+    /// The id of the last row that is durable, and each change of it.
+    pub(super) fn last(&self) -> watch::Receiver<i64> {
+        self.last.clone()
     }
 
     /// Changes the connection's settings, to provoke failures.
@@ -94,6 +101,7 @@ struct Scribe {
     last: i64,
     path: PathBuf,
     commits: Arc<AtomicU64>,
+    told: watch::Sender<i64>,
 }
 
 impl Scribe {
@@ -155,6 +163,7 @@ impl Scribe {
         transaction.commit()?;
         self.last = last;
         self.commits.fetch_add(1, Ordering::Relaxed);
+        self.told.send_replace(last);
         Ok(())
     }
 }
