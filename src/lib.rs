@@ -13,6 +13,7 @@ pub mod rotation;
 pub mod facts;
 pub mod vault;
 
+pub mod audit;
 pub mod destination;
 pub mod journal;
 pub mod protocol;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::keys::{Zero, span};
 use super::path::absolute;
+use super::problem::Located;
 use super::section::Section;
 use crate::rotation::time::Span;
 use crate::token::Instance;
@@ -30,6 +31,8 @@ pub struct DaemonSettings {
     pub socket: PathBuf,
     /// Where Prometheus scrapes it.
     pub metrics: SocketAddr,
+    /// The file of the audit log, if one is wanted.
+    pub audit_file: Option<PathBuf>,
     /// How late an unanswered request may still take effect.
     pub late_max: Span,
 }
@@ -46,6 +49,7 @@ pub(super) fn read(main: &Section<'_>, hostname: &str) -> Option<DaemonSettings>
             state_dir: STATE_DIR_DEFAULT.into(),
             socket: SOCKET_DEFAULT.into(),
             metrics: METRICS_DEFAULT,
+            audit_file: None,
             late_max: LATE_MAX_DEFAULT,
         });
     };
@@ -57,6 +61,10 @@ pub(super) fn read(main: &Section<'_>, hostname: &str) -> Option<DaemonSettings>
     };
     let state_dir = path(&section, "state_dir", STATE_DIR_DEFAULT);
     let socket = path(&section, "socket", SOCKET_DEFAULT);
+    let audit_file = match section.text("audit_file") {
+        Some(text) => plain(&section, "audit_file", &text).map(Some),
+        None => (!section.has("audit_file")).then_some(None),
+    };
     let metrics = section.parsed::<SocketAddr>("metrics", "write an address and a port: `127.0.0.1:9917`");
     let metrics = match metrics {
         Some(metrics) => Some(metrics.value),
@@ -69,6 +77,7 @@ pub(super) fn read(main: &Section<'_>, hostname: &str) -> Option<DaemonSettings>
         state_dir: state_dir?,
         socket: socket?,
         metrics: metrics?,
+        audit_file: audit_file?,
         late_max: late_max?,
     })
 }
@@ -83,9 +92,13 @@ fn host_instance(section: &Section<'_>, hostname: &str) -> Option<Instance> {
 }
 
 fn path(section: &Section<'_>, key: &'static str, default: &str) -> Option<PathBuf> {
-    let Some(text) = section.text(key) else {
-        return (!section.has(key)).then(|| default.into());
-    };
+    match section.text(key) {
+        Some(text) => plain(section, key, &text),
+        None => (!section.has(key)).then(|| default.into()),
+    }
+}
+
+fn plain(section: &Section<'_>, key: &str, text: &Located<String>) -> Option<PathBuf> {
     match absolute(&text.value) {
         Ok(path) => Some(path),
         Err(because) => {

@@ -12,12 +12,14 @@ use signal_hook_tokio::SignalsInfo;
 use tokio::sync::mpsc;
 
 use super::ask::{Handle, NotReloaded};
+use super::audit::Auditing;
 use super::board::Board;
 use super::control::Control;
 use super::halt::Halt;
 use super::service::{ASKS_MAX, Service};
 use super::start;
 use super::systemd;
+use crate::audit::Who;
 use crate::config::Settings;
 use crate::journal::SqliteJournal;
 use crate::rotation::fault::{Fault, FaultCode};
@@ -43,7 +45,10 @@ pub fn run(config: PathBuf, settings: Settings) -> Result<(), Fault> {
 async fn live(config: PathBuf, settings: Settings, journal: SqliteJournal, board: Board) -> Result<(), Fault> {
     let (journal, board, halt) = (Arc::new(journal), Arc::new(board), Halt::default());
     let (asks, mut inbox) = mpsc::channel(ASKS_MAX);
-    let handle = Handle { asks, board: Arc::clone(&board), journal: Arc::clone(&journal), config: config.into() };
+    let auditing = Auditing::start(&settings.daemon, Arc::clone(&journal));
+    let audit = auditing.notes();
+    let handle =
+        Handle { asks, board: Arc::clone(&board), journal: Arc::clone(&journal), audit, config: config.into() };
     let system = |error: std::io::Error| start::refused_by_system(&error);
     let socket = settings.daemon.socket.clone();
     let mut service = Service::new(Arc::new(settings), journal, board, halt.clone()).map_err(system)?;
@@ -60,6 +65,7 @@ async fn live(config: PathBuf, settings: Settings, journal: SqliteJournal, board
     systemd::stopping().await;
     service.wind_down().await;
     control.end().await;
+    auditing.end().await;
     tracing::info!("stopped");
     outcome
 }
@@ -72,8 +78,9 @@ async fn hear(mut signals: SignalsInfo<WithOrigin>, handle: Handle, halt: Halt) 
             SIGHUP => {
                 tracing::info!(by, "asked to reload by SIGHUP");
                 systemd::reloading().await;
-                // Nobody waits for the answer; the log has it.
-                let _ = handle.reload().await;
+                // Nobody waits for the answer; the logs have it.
+                let reloaded = handle.reload().await.map_err(|not| not.fault());
+                handle.audit.request(Who::of(&by), "SIGHUP", reloaded.as_ref().map(|()| &[][..]));
                 systemd::ready().await;
             }
             _ if halt.is_said() => {
@@ -82,6 +89,8 @@ async fn hear(mut signals: SignalsInfo<WithOrigin>, handle: Handle, halt: Halt) 
             }
             _ => {
                 tracing::info!(by, "told to stop: no further step begins");
+                let signal = if origin.signal == SIGINT { "SIGINT" } else { "SIGTERM" };
+                handle.audit.request(Who::of(&by), signal, Ok(&[]));
                 halt.say();
                 handle.nudge().await;
             }
@@ -92,7 +101,7 @@ async fn hear(mut signals: SignalsInfo<WithOrigin>, handle: Handle, halt: Halt) 
 /// Who sent a signal, as far as the kernel tells.
 fn sender(origin: &Origin) -> String {
     let told = origin.process.as_ref();
-    told.map_or_else(|| "the kernel".into(), |process| format!("pid {}, uid {}", process.pid, process.uid))
+    told.map_or_else(|| "the kernel".into(), |process| format!("uid {}, pid {}", process.uid, process.pid))
 }
 
 impl Handle {

@@ -12,6 +12,7 @@
 
 mod access;
 mod api;
+mod audit;
 mod daemon;
 mod farm;
 mod http;

@@ -20,7 +20,7 @@ mod kill;
 mod kill_vault;
 mod leak;
 pub(crate) mod place;
-mod program;
+pub(crate) mod program;
 mod run;
 pub(crate) mod setup;
 mod store;
