@@ -14,6 +14,7 @@ pub mod facts;
 pub mod vault;
 
 pub mod alert;
+pub mod audit;
 pub mod destination;
 pub mod journal;
 pub mod metrics;

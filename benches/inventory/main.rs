@@ -63,7 +63,7 @@ fn main() -> anyhow::Result<()> {
     let (middle, most) = (took[SCRAPES / 2], took[SCRAPES - 1]);
     println!("a scrape, of {SCRAPES}: median              {:>8.1} ms", middle.as_secs_f64() * 1000.0);
     println!("                 longest             {:>8.1} ms", most.as_secs_f64() * 1000.0);
-    println!("                 size                {:>8.1} MB", bytes as f64 / 1e6);
+    println!("                 size                {:>8} kB", bytes / 1000);
     daemon.memory("after the scrapes")?;
     ensure!(middle <= SCRAPE_MOST, "a scrape takes more than {SCRAPE_MOST:?}");
     ensure!(bytes <= SCRAPE_BYTES_MAX, "a scrape has more than {SCRAPE_BYTES_MAX} bytes");

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::keys::{Zero, span};
 use super::path::absolute;
+use super::problem::Located;
 use super::section::{Section, clean};
 use crate::rotation::time::Span;
 use crate::token::Instance;
@@ -39,6 +40,8 @@ pub struct DaemonSettings {
     pub metrics: Option<SocketAddr>,
     /// How often the tokens of each remote are listed.
     pub inventory: Span,
+    /// The file of the audit log, if one is wanted.
+    pub audit_file: Option<PathBuf>,
     /// How late an unanswered request may still take effect.
     pub late_max: Span,
 }
@@ -56,6 +59,7 @@ pub(super) fn read(main: &Section<'_>, hostname: &str) -> Option<DaemonSettings>
             socket: SOCKET_DEFAULT.into(),
             metrics: Some(METRICS_DEFAULT),
             inventory: INVENTORY_DEFAULT,
+            audit_file: None,
             late_max: LATE_MAX_DEFAULT,
         });
     };
@@ -69,6 +73,10 @@ pub(super) fn read(main: &Section<'_>, hostname: &str) -> Option<DaemonSettings>
     let socket = path(&section, "socket", SOCKET_DEFAULT);
     let metrics = metrics(&section);
     let inventory = inventory(&section);
+    let audit_file = match section.text("audit_file") {
+        Some(text) => plain(&section, "audit_file", &text).map(Some),
+        None => (!section.has("audit_file")).then_some(None),
+    };
     let late_max = late_max(&section);
     section.close();
     Some(DaemonSettings {
@@ -77,6 +85,7 @@ pub(super) fn read(main: &Section<'_>, hostname: &str) -> Option<DaemonSettings>
         socket: socket?,
         metrics: metrics.ok()?,
         inventory: inventory?,
+        audit_file: audit_file?,
         late_max: late_max?,
     })
 }
@@ -91,9 +100,13 @@ fn host_instance(section: &Section<'_>, hostname: &str) -> Option<Instance> {
 }
 
 fn path(section: &Section<'_>, key: &'static str, default: &str) -> Option<PathBuf> {
-    let Some(text) = section.text(key) else {
-        return (!section.has(key)).then(|| default.into());
-    };
+    match section.text(key) {
+        Some(text) => plain(section, key, &text),
+        None => (!section.has(key)).then(|| default.into()),
+    }
+}
+
+fn plain(section: &Section<'_>, key: &str, text: &Located<String>) -> Option<PathBuf> {
     match absolute(&text.value) {
         Ok(path) => Some(path),
         Err(because) => {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
+use super::audit::Notes;
 use super::board::Board;
 use super::clock::SystemClock;
 use super::fleet::Fleet;
@@ -64,6 +65,22 @@ pub enum NotReloaded {
     Config(Problems),
     /// It is right, and cannot be gone over to now.
     Refused(Fault),
+}
+
+impl NotReloaded {
+    /// The same in three parts; the problems themselves are too many for it.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Config(_) => Fault::lasting(
+                FaultCode::ConfigWrong,
+                "did not go over to the new config",
+                "it has problems; the old config stays in force, all of it",
+                "mend what is listed; `rotate check` reads the config as the daemon does",
+            ),
+            Self::Refused(fault) => fault.clone(),
+        }
+    }
 }
 
 /// How the daemon is, in numbers.
@@ -140,6 +157,8 @@ pub struct Handle {
     pub board: Arc<Board>,
     /// For the history.
     pub journal: Arc<SqliteJournal>,
+    /// What is noted for auditors.
+    pub audit: Notes,
     /// Where the config lies.
     pub config: Arc<Path>,
     /// What is observed.
@@ -156,9 +175,9 @@ impl Handle {
         board: Arc<Board>,
         journal: Arc<SqliteJournal>,
         config: Arc<Path>,
-        watch: Arc<Watch>,
+        (watch, audit): (Arc<Watch>, Notes),
     ) -> Self {
-        Self { asks, board, journal, config, watch, reloads: Arc::new(Semaphore::new(1)) }
+        Self { asks, board, journal, audit, config, watch, reloads: Arc::new(Semaphore::new(1)) }
     }
 
     /// Asks, and waits for the answer.
@@ -252,10 +271,12 @@ impl Service {
         };
         let fixed = |settings: &Settings| {
             let daemon = &settings.daemon;
-            (daemon.instance.clone(), daemon.state_dir.clone(), daemon.socket.clone(), daemon.metrics)
+            let paths = (daemon.state_dir.clone(), daemon.socket.clone(), daemon.audit_file.clone());
+            (daemon.instance.clone(), paths, daemon.metrics)
         };
         if fixed(&settings) != fixed(&self.settings) {
-            let because = "instance, state_dir, socket and metrics in [daemon] cannot change while it runs".to_owned();
+            let because = "instance, state_dir, socket, metrics and audit_file in [daemon] cannot change while it runs"
+                .to_owned();
             return refused(because, "restart the daemon for these, `systemctl restart rotated`; nothing was changed");
         }
         let needed = self.board.keys().into_iter().find(|key| {

@@ -1,6 +1,7 @@
 //! The systemd drop-in and the polkit rule that a config needs: folders, groups, capabilities, units.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use crate::config::Settings;
 use crate::destination::options::{After, FileOptions, Target};
@@ -9,6 +10,9 @@ use crate::destination::options::{After, FileOptions, Target};
 const DROP_IN_PATH: &str = "/etc/systemd/system/rotated.service.d/10-destinations.conf";
 /// Where the polkit rule belongs.
 const POLKIT_PATH: &str = "/etc/polkit-1/rules.d/50-rotated.rules";
+
+/// Where the shipped unit may write a log.
+const LOG_DIR: &str = "/var/log/rotated";
 
 /// What this config needs beyond the shipped unit.
 pub(super) fn of(settings: &Settings) -> String {
@@ -25,7 +29,9 @@ pub(super) fn of(settings: &Settings) -> String {
             Some(After::Run(_)) | None => None,
         })
         .collect();
-    let unit = unit(&files).map(|text| format!("# {DROP_IN_PATH}\n{text}"));
+    let log =
+        settings.daemon.audit_file.as_deref().and_then(Path::parent).filter(|folder| *folder != Path::new(LOG_DIR));
+    let unit = unit(&files, log).map(|text| format!("# {DROP_IN_PATH}\n{text}"));
     let rule = polkit(&units).map(|text| format!("// {POLKIT_PATH}\n{text}"));
     match (unit, rule) {
         (None, None) => "# This config needs nothing beyond the shipped unit.\n".to_owned(),
@@ -33,8 +39,8 @@ pub(super) fn of(settings: &Settings) -> String {
     }
 }
 
-fn unit(files: &[&FileOptions]) -> Option<String> {
-    let folders: BTreeSet<_> = files.iter().filter_map(|file| file.path.parent()).collect();
+fn unit(files: &[&FileOptions], log: Option<&Path>) -> Option<String> {
+    let folders: BTreeSet<_> = files.iter().filter_map(|file| file.path.parent()).chain(log).collect();
     let groups: BTreeSet<_> = files.iter().filter_map(|file| file.group.as_deref()).collect();
     let gives_away = files.iter().any(|file| file.owner.is_some());
     let mut lines = Vec::new();
@@ -117,6 +123,9 @@ mod tests {
             }
         });
         "##);
+        let log = |folder: &str| needs(&format!("[daemon]\naudit_file = \"{folder}/audit.jsonl\"\n"));
+        assert!(log("/srv/audit").ends_with("[Service]\nReadWritePaths=/srv/audit\n"), "{}", log("/srv/audit"));
+        assert_eq!(log("/var/log/rotated"), "# This config needs nothing beyond the shipped unit.\n");
         let command = "type = \"command\"\nwrite = [\"/usr/bin/true\"]\n";
         assert_eq!(needs(&format!("{job}{command}")), "# This config needs nothing beyond the shipped unit.\n");
     }

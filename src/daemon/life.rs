@@ -12,6 +12,7 @@ use signal_hook_tokio::SignalsInfo;
 use tokio::sync::mpsc;
 
 use super::ask::{Handle, NotReloaded};
+use super::audit::Auditing;
 use super::board::Board;
 use super::clock::SystemClock;
 use super::control::Control;
@@ -23,6 +24,7 @@ use super::start;
 use super::systemd;
 use super::watch::Watch;
 use super::web::Web;
+use crate::audit::Who;
 use crate::config::Settings;
 use crate::journal::SqliteJournal;
 use crate::rotation::fault::{Fault, FaultCode};
@@ -63,7 +65,9 @@ async fn live(
 ) -> Result<(), Fault> {
     let (journal, board, halt) = (Arc::new(journal), Arc::new(board), Halt::default());
     let (asks, mut inbox) = mpsc::channel(ASKS_MAX);
-    let handle = Handle::new(asks, Arc::clone(&board), Arc::clone(&journal), config.into(), watch);
+    let auditing = Auditing::start(&settings.daemon, Arc::clone(&journal));
+    let audit = auditing.notes();
+    let handle = Handle::new(asks, Arc::clone(&board), Arc::clone(&journal), config.into(), (watch, audit));
     let system = |error: std::io::Error| start::refused_by_system(&error);
     let (socket, metrics) = (settings.daemon.socket.clone(), settings.daemon.metrics);
     let mut service = Service::new(Arc::new(settings), journal, board, halt.clone()).map_err(system)?;
@@ -87,6 +91,7 @@ async fn live(
     if let Some(web) = web {
         web.end().await;
     }
+    auditing.end().await;
     tracing::info!("stopped");
     outcome
 }
@@ -98,8 +103,9 @@ async fn hear(mut signals: SignalsInfo<WithOrigin>, handle: Handle, halt: Halt) 
         match origin.signal {
             SIGHUP => {
                 tracing::info!(by, "asked to reload by SIGHUP");
-                // Nobody waits for the answer; the log has it.
-                let _ = handle.reload().await;
+                // Nobody waits for the answer; the logs have it.
+                let reloaded = handle.reload().await.map_err(|not| not.fault());
+                handle.audit.request(Who::of(&by), "SIGHUP", reloaded.as_ref().map(|()| &[][..]));
             }
             _ if halt.is_said() => {
                 tracing::warn!(by, "told to stop a second time: stopping at once");
@@ -107,6 +113,8 @@ async fn hear(mut signals: SignalsInfo<WithOrigin>, handle: Handle, halt: Halt) 
             }
             _ => {
                 tracing::info!(by, "told to stop: no further step begins");
+                let signal = if origin.signal == SIGINT { "SIGINT" } else { "SIGTERM" };
+                handle.audit.request(Who::of(&by), signal, Ok(&[]));
                 halt.say();
                 handle.nudge().await;
             }
@@ -117,7 +125,7 @@ async fn hear(mut signals: SignalsInfo<WithOrigin>, handle: Handle, halt: Halt) 
 /// Who sent a signal, as far as the kernel tells.
 fn sender(origin: &Origin) -> String {
     let told = origin.process.as_ref();
-    told.map_or_else(|| "the kernel".into(), |process| format!("pid {}, uid {}", process.pid, process.uid))
+    told.map_or_else(|| "the kernel".into(), |process| format!("uid {}, pid {}", process.uid, process.pid))
 }
 
 impl Handle {

@@ -2,6 +2,7 @@
 
 pub mod alarm;
 pub mod ask;
+pub mod audit;
 pub mod board;
 pub mod clock;
 pub mod control;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::audit::Auditor;
 use super::clock::SystemClock;
 use super::once::{Once, Wanted};
 use crate::config::Settings;
@@ -21,8 +22,13 @@ pub fn once(settings: &Settings, wanted: &Wanted, listener: Listener<'_>) -> Res
     let journal = SqliteJournal::open(&settings.daemon.state_dir).map_err(|error| Fault::from(&error))?;
     let ledgers = journal.ledgers().map_err(|error| Fault::from(&error))?;
     let clock = SystemClock;
+    // What an earlier run was kept from writing comes first, whatever becomes of this one.
+    let mut auditor = Auditor::new(&settings.daemon);
+    auditor.catch_up(&journal, &[]);
     let once = Once { settings, journal: &journal, clock: &clock, listener };
-    Ok(runtime.block_on(once.run(ledgers, wanted)))
+    let well = runtime.block_on(once.run(ledgers, wanted));
+    auditor.catch_up(&journal, &[]).iter().for_each(|fault| listener(&Notice::Warning { fault }));
+    Ok(well)
 }
 
 /// One thread: turns mostly wait for others.

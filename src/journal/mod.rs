@@ -11,7 +11,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use rusqlite::params;
+use rusqlite::{Params, params};
+use tokio::sync::watch;
 
 use self::folder::Folder;
 use self::record::{COLUMNS, Record, Stored};
@@ -36,6 +37,17 @@ mod view_tests;
 pub use self::error::JournalError;
 pub use self::record::EVENT_BYTES_MAX;
 pub use self::writer::{BATCH_MAX, QUEUE_MAX};
+
+/// One event with its place in the order of all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Its place: higher than that of every event before it.
+    pub id: i64,
+    /// Whose.
+    pub key: LedgerKey,
+    /// Which.
+    pub event: Event,
+}
 
 /// The journal of one daemon, open for as long as this lives.
 #[derive(Debug)]
@@ -102,6 +114,37 @@ impl SqliteJournal {
     #[must_use]
     pub fn is_well(&self) -> bool {
         self.writer.is_well()
+    }
+
+    /// The events of all tokens after the one with this id, the oldest first, no more than `limit`. Blocks on the disk.
+    pub fn after(&self, id: i64, limit: usize) -> Result<Vec<Row>, JournalError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.rows("WHERE id > ?1 ORDER BY id LIMIT ?2", params![id, limit])
+    }
+
+    /// The events of one token before the one with this id, the oldest first. Blocks on the disk.
+    pub fn before(&self, key: &LedgerKey, id: i64) -> Result<Vec<Row>, JournalError> {
+        let which = params![key.remote.as_str(), key.token.to_string(), id];
+        self.rows("WHERE remote = ?1 AND token = ?2 AND id < ?3 ORDER BY id", which)
+    }
+
+    fn rows(&self, which: &str, values: impl Params) -> Result<Vec<Row>, JournalError> {
+        let connection = schema::reader(&self.path)?;
+        let failed = |source| JournalError::sqlite("read", &self.path, source);
+        let mut statement = connection.prepare(&format!("SELECT {COLUMNS} FROM events {which}")).map_err(failed)?;
+        let rows = statement.query_map(values, Stored::of).map_err(failed)?;
+        rows.map(|stored| {
+            let Stored { row, key, event, .. } = stored.map_err(failed)?.map_err(|misread| misread.at(&self.path))?;
+            Ok(Row { id: row, key, event })
+        })
+        .collect()
+    }
+
+    /// The id of the last event that is durable (0 where there is none), and each change of it: for those who follow the
+    /// journal with [`Self::after`].
+    #[must_use]
+    pub fn last(&self) -> watch::Receiver<i64> {
+        self.writer.last()
     }
 
     /// How many transactions were committed since it was opened; fewer than appends, where they met.
@@ -192,6 +235,33 @@ mod tests {
         assert_eq!(journal.history(&key, 3).expect("read"), newest);
         assert_eq!(journal.history(&key, 0).expect("read"), []);
         assert_eq!(journal.history(&sample::key("ci@pve!other"), 9).expect("read"), []);
+    }
+
+    #[tokio::test]
+    async fn who_follows_gets_each_event_once_and_in_order() {
+        let dir = folder();
+        let journal = open(dir.path());
+        let mut last = journal.last();
+        assert_eq!(*last.borrow_and_update(), 0);
+        let (key, events) = whole_life();
+        let (mut seen, mut after) = (Vec::new(), 0);
+        for append in events.chunks(3) {
+            journal.append(&key, append).await.expect("appended");
+            assert!(last.has_changed().expect("it writes"));
+            let newest = *last.borrow_and_update();
+            // Two at a time, as somebody who lies behind.
+            while after < newest {
+                let rows = journal.after(after, 2).expect("read");
+                after = rows.last().expect("there are more").id;
+                seen.extend(rows);
+            }
+        }
+        assert!(seen.iter().zip(1..).all(|(row, id)| row.id == id && row.key == key));
+        assert_eq!(seen.iter().map(|row| row.event.clone()).collect::<Vec<_>>(), events);
+        assert_eq!(journal.before(&key, 4).expect("read"), seen[..3]);
+        assert_eq!(journal.before(&sample::key("ci@pve!other"), 9).expect("read"), []);
+        drop(journal);
+        assert_eq!(*open(dir.path()).last().borrow(), after);
     }
 
     #[test]

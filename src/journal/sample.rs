@@ -183,6 +183,6 @@ pub(super) fn of_version(version: usize) -> Vec<(LedgerKey, Vec<Event>)> {
 }
 
 /// Everything above.
-pub(super) fn all() -> Vec<(LedgerKey, Vec<Event>)> {
+pub(crate) fn all() -> Vec<(LedgerKey, Vec<Event>)> {
     of_version(usize::MAX)
 }

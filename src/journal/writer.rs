@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior, params};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::error::JournalError;
 use super::folder::files;
@@ -27,6 +27,7 @@ pub(super) struct Writer {
     thread: Option<JoinHandle<()>>,
     commits: Arc<AtomicU64>,
     refuses: Arc<AtomicBool>,
+    last: watch::Receiver<i64>,
 }
 
 enum Order {
@@ -47,12 +48,14 @@ impl Writer {
         let (queue, orders) = mpsc::channel(QUEUE_MAX);
         let commits = Arc::new(AtomicU64::new(0));
         let last = last_row(&connection).map_err(|source| JournalError::sqlite("read", path, source))?;
+        let (told, seen) = watch::channel(last);
         let refuses = Arc::new(AtomicBool::new(false));
         let (commits_too, refuses_too) = (Arc::clone(&commits), Arc::clone(&refuses));
-        let scribe = Scribe { connection, last, path: path.to_owned(), commits: commits_too, refuses: refuses_too };
+        let scribe =
+            Scribe { connection, last, path: path.to_owned(), commits: commits_too, refuses: refuses_too, told };
         let thread = thread::Builder::new().name("journal".to_owned()).spawn(move || scribe.run(orders));
         let thread = thread.map_err(|source| files("start the thread that writes", path, source))?;
-        Ok(Self { queue: Some(queue), thread: Some(thread), commits, refuses })
+        Ok(Self { queue: Some(queue), thread: Some(thread), commits, refuses, last: seen })
     }
 
     /// Appends `records`, all or none. When it returns, they survive a crash.
@@ -70,6 +73,11 @@ impl Writer {
     /// Whether the last append was written, and the thread is there for the next.
     pub(super) fn is_well(&self) -> bool {
         !self.refuses.load(Ordering::Relaxed) && self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+
+    /// The id of the last row that is durable, and each change of it.
+    pub(super) fn last(&self) -> watch::Receiver<i64> {
+        self.last.clone()
     }
 
     /// Changes the connection's settings, to provoke failures.
@@ -104,6 +112,7 @@ struct Scribe {
     commits: Arc<AtomicU64>,
     /// Whether the last append was refused.
     refuses: Arc<AtomicBool>,
+    told: watch::Sender<i64>,
 }
 
 impl Scribe {
@@ -166,6 +175,7 @@ impl Scribe {
         transaction.commit()?;
         self.last = last;
         self.commits.fetch_add(1, Ordering::Relaxed);
+        self.told.send_replace(last);
         Ok(())
     }
 }

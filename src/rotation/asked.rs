@@ -53,7 +53,8 @@ impl fmt::Display for AskedBy {
 }
 
 /// Neither a control character nor one that turns the direction of a terminal's line or ends it.
-fn is_plain(letter: char) -> bool {
+#[must_use]
+pub fn is_plain(letter: char) -> bool {
     !letter.is_control()
         && !matches!(letter, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -166,6 +166,8 @@ fault_codes! {
     JournalUnwritable = "journal_unwritable",
     /// The journal cannot be read: it is damaged, foreign, or of a newer version.
     JournalUnreadable = "journal_unreadable",
+    /// The audit log cannot be written; it is caught up from the journal later.
+    AuditUnwritable = "audit_unwritable",
     /// What was asked on the control socket cannot be understood.
     RequestMalformed = "request_malformed",
     /// Whoever asks on the control socket may not.

@@ -7,9 +7,14 @@ use serde::Serialize;
 
 use crate::protocol::Refusal;
 use crate::rotation::fault::{Fault, FaultCode, Severity};
+use crate::token::JobName;
 
 /// What a handler says.
 pub(super) type Answer = Result<Response<Body>, Refused>;
+
+/// The jobs that an order was taken for, beside the answer that names them.
+#[derive(Debug, Clone)]
+pub(super) struct Taken(pub(super) Vec<JobName>);
 
 /// An error on its way out.
 #[derive(Debug)]
@@ -33,6 +38,11 @@ impl Refused {
     pub(super) fn malformed(status: StatusCode, what: &str, because: impl Into<String>) -> Self {
         let next = "docs/api.yaml says what can be asked, and how";
         Self::new(status, Fault::lasting(FaultCode::RequestMalformed, what, because, next))
+    }
+
+    /// What is said.
+    pub(super) fn fault(&self) -> &Fault {
+        &self.refusal.error
     }
 
     pub(super) fn answer(&self) -> Response<Body> {

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::Desk;
 use super::access::Peer;
-use super::answer::{Answer, Refused, well};
+use super::answer::{Answer, Refused, Taken, well};
 use crate::config::{Colour, Settings};
 use crate::daemon::ask::{Ask, Jobs, NotReloaded};
 use crate::daemon::clock::SystemClock;
@@ -54,7 +54,7 @@ pub(super) async fn rotate(desk: &Desk, peer: &Peer, request: Request) -> Answer
     let (rehearse, by) = (asked.rehearse, who(peer, asked.reason.as_deref())?);
     tracing::info!(?jobs, rehearse, by, "asked to rotate");
     let taken = desk.handle.ask(|reply| Ask::Rotate { jobs, rehearse, by, reply }).await??;
-    well(&Accepted { jobs: taken })
+    accepted(taken)
 }
 
 /// `POST /v1/retry` and the others: answered when the job's turn has taken or refused it.
@@ -65,7 +65,7 @@ pub(super) async fn order(desk: &Desk, peer: &Peer, order: Order, request: Reque
     let jobs = vec![job.clone()];
     let command = Command::Order(order);
     desk.handle.ask(|reply| Ask::Command { command, job, by, reply }).await??;
-    well(&Accepted { jobs })
+    accepted(jobs)
 }
 
 /// `POST /v1/pause` and `/v1/resume`. For all jobs: those that it does not fit are left out.
@@ -87,7 +87,7 @@ pub(super) async fn pause(desk: &Desk, peer: &Peer, pausing: Pausing, request: R
         }
     };
     if let Some(job) = job {
-        return well(&Accepted { jobs: vec![order(job).await?] });
+        return accepted(vec![order(job).await?]);
     }
     let (settings, _) = desk.handle.ask(Ask::InForce).await?;
     let all = futures_util::stream::iter(settings.jobs.keys().cloned().map(order));
@@ -100,7 +100,14 @@ pub(super) async fn pause(desk: &Desk, peer: &Peer, pausing: Pausing, request: R
             Err(fault) => return Err(fault.into()),
         }
     }
-    well(&Accepted { jobs })
+    accepted(jobs)
+}
+
+/// Taken for these jobs; they go with the answer for those who note it.
+fn accepted(jobs: Vec<JobName>) -> Answer {
+    let mut answer = well(&Accepted { jobs: jobs.clone() })?;
+    answer.extensions_mut().insert(Taken(jobs));
+    Ok(answer)
 }
 
 fn moment(text: &str) -> Result<Timestamp, Refused> {
@@ -117,18 +124,13 @@ pub(super) async fn reload(desk: &Desk, peer: &Peer, request: Request) -> Answer
         return Err(unclear("it takes no body"));
     }
     tracing::info!(by = peer.name(), "asked to reload");
-    match desk.handle.reload().await {
-        Ok(()) => well(&serde_json::json!({})),
-        Err(NotReloaded::Config(problems)) => {
-            let fault = Fault::lasting(
-                FaultCode::ConfigWrong,
-                "did not go over to the new config",
-                "it has problems; the old config stays in force, all of it",
-                "mend what is listed; `rotate check` reads the config as the daemon does",
-            );
+    let Err(refused) = desk.handle.reload().await else { return well(&serde_json::json!({})) };
+    let fault = refused.fault();
+    match refused {
+        NotReloaded::Config(problems) => {
             Err(Refused::new(StatusCode::CONFLICT, fault).with(problems.render(Colour::Never)))
         }
-        Err(NotReloaded::Refused(fault)) => Err(fault.into()),
+        NotReloaded::Refused(_) => Err(fault.into()),
     }
 }
 

@@ -44,6 +44,7 @@ pub(super) async fn status(desk: &Desk, uri: &Uri) -> Answer {
     });
     let mut troubles = held.troubles();
     troubles.extend(fleet.vaults.ending());
+    troubles.extend(desk.handle.audit.troubles());
     well(&Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         instance: settings.daemon.instance.to_string(),

@@ -11,9 +11,10 @@ use axum::routing::{MethodFilter, on};
 
 use super::Desk;
 use super::access::{Level, Peer};
-use super::answer::{Answer, Refused};
+use super::answer::{Answer, Refused, Taken};
 use super::orders::Pausing;
 use super::{feed, looks, orders, readings};
+use crate::audit::Who;
 use crate::rotation::event::Order;
 
 /// How a route is asked.
@@ -125,7 +126,20 @@ async fn enter(route: &Route, desk: &Desk, peer: &Peer, request: Request) -> Res
         call(route.call, desk, peer, request).await
     };
     tracing::debug!(what, by = peer.name(), well = answer.is_ok(), "asked on the control socket");
+    note(route, desk, peer, &what, &answer);
     answer.unwrap_or_else(|refused| refused.answer())
+}
+
+/// What was to change something, and what somebody tried who may not, is noted for auditors.
+fn note(route: &Route, desk: &Desk, peer: &Peer, what: &str, answer: &Answer) {
+    if route.verb == Verb::Get && peer.level() >= route.level {
+        return;
+    }
+    let answer = match answer {
+        Ok(response) => Ok(response.extensions().get::<Taken>().map_or(&[][..], |taken| &taken.0)),
+        Err(refused) => Err(refused.fault()),
+    };
+    desk.handle.audit.request(Who::of(&peer.name()), what, answer);
 }
 
 fn forbidden(peer: &Peer, needed: Level, what: &str) -> Refused {

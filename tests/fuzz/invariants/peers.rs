@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rotated::config::Settings;
 use rotated::daemon::ask::{Ask, Handle};
+use rotated::daemon::audit::Notes;
 use rotated::daemon::board::Board;
 use rotated::daemon::control::{Level, converse_with};
 use rotated::daemon::fleet::Fleet;
@@ -79,7 +80,8 @@ fn told(level: Level, request: &[u8]) -> (Vec<u8>, Asked) {
         let config = Path::new("/dev/null").into();
         let (theirs, ours) = UnixStream::pair().expect("a pair");
         let watch = Arc::new(Watch::forgetful(Timestamp::from_seconds(0)).expect("made"));
-        let handle = Handle::new(asks, board, journal, config, watch);
+        let audit = Notes::of_nobody("ops1".parse().expect("a name"));
+        let handle = Handle::new(asks, board, journal, config, (watch, audit));
         let talk = tokio::spawn(converse_with(theirs, level, handle));
         let (mut read, mut write) = ours.into_split();
         let mut answer = Vec::new();

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rotated::config;
 use rotated::daemon::ask::Handle;
+use rotated::daemon::audit::Notes;
 use rotated::daemon::board::Board;
 use rotated::daemon::control::Control;
 use rotated::daemon::halt::Halt;
@@ -52,7 +53,8 @@ impl Daemon {
         let (asks, mut inbox) = tokio::sync::mpsc::channel(ASKS_MAX);
         let config = folder.path().join("rotated.toml").into();
         let watch = Arc::new(Watch::forgetful(Timestamp::from_seconds(0)).expect("made"));
-        let handle = Handle::new(asks, Arc::clone(&board), Arc::clone(&journal), config, watch);
+        let audit = Notes::of_nobody("ops1".parse().expect("a name"));
+        let handle = Handle::new(asks, Arc::clone(&board), Arc::clone(&journal), config, (watch, audit));
         let socket = folder.path().join("socket");
         let inside = runtime.enter();
         let mut service = Service::new(Arc::new(settings), journal, board, Halt::default()).expect("a service");

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::json;
 
+use super::audit::lines;
 use super::daemon::Daemon;
 use super::farm::Farm;
 
@@ -103,6 +104,7 @@ fn each_user_may_do_what_its_groups_say() {
         return;
     }
     let farm = Farm::small();
+    let log = farm.place.audit();
     let daemon = with_groups(&farm);
     let rotate = json!({"jobs": ["j0"], "rehearse": true}).to_string();
     let check = |groups: &[u32], gid: u32, look: u16, act: u16| {
@@ -134,6 +136,18 @@ fn each_user_may_do_what_its_groups_say() {
         assert_eq!(status, 403, "{order}: {body:#}");
     }
     assert_eq!(daemon.stop().code, Some(0));
+    let requests: Vec<_> = lines(&log).into_iter().filter(|line| line["kind"] == "request").collect();
+    let denied = requests.iter().filter(|line| line["outcome"] == "denied");
+    let denied: Vec<_> = denied.map(|line| (line["request"].as_str(), line["cause"]["uid"].as_u64())).collect();
+    for what in ["GET /v1/status", "POST /v1/rotate", "GET /v1/events", "POST /v1/abandon", "POST /v1/reload"] {
+        assert!(denied.contains(&(Some(what), Some(STRANGER.into()))), "{what}: {denied:?}");
+    }
+    let taken: Vec<_> = requests.iter().filter(|line| line["outcome"] == "taken").collect();
+    assert!(
+        taken.iter().all(|line| !line["request"].as_str().is_some_and(|what| what.starts_with("GET"))),
+        "{taken:#?}"
+    );
+    assert!(taken.iter().any(|line| line["jobs"] == json!(["j0"])), "{taken:#?}");
 }
 
 #[test]

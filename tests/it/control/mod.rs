@@ -12,6 +12,7 @@
 
 mod access;
 mod api;
+mod audit;
 pub(crate) mod daemon;
 pub(crate) mod farm;
 pub(crate) mod http;

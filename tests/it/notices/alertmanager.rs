@@ -14,7 +14,7 @@ use serde_yaml_ng::Value;
 use super::receiver::Receiver;
 use super::{Scene, WELL};
 use crate::control::daemon::Daemon;
-use crate::servers;
+use crate::prometheus::fetch;
 
 /// Alerts that only Prometheus can raise.
 const ONLY_PROMETHEUS: [&str; 2] = ["RotatedDown", "RotatedScrapeRenamesLabels"];
@@ -34,7 +34,7 @@ impl Alertmanager {
             receiver.url("/from-alertmanager")
         );
         fs::write(&config, text).expect("written");
-        let program = servers::prometheus("prometheus-alertmanager").unwrap_or_else(|error| panic!("{error}"));
+        let program = fetch::program("prometheus-alertmanager").unwrap_or_else(|error| panic!("{error}"));
         // Debian's looks for its templates below the folder that it is started in.
         let root = program.ancestors().nth(3).expect("usr/bin below it");
         let mut child = Command::new(&program)

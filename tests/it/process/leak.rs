@@ -85,6 +85,7 @@ impl Search {
     /// At every request, and from within each command, the processes are looked at.
     fn new(setup: Setup) -> Self {
         let place = Arc::new(Place::new(setup));
+        place.audit();
         let pid: Arc<Mutex<Option<Pid>>> = Arc::default();
         let found: Arc<Mutex<Vec<Found>>> = Arc::default();
         let (seen, to) = (Arc::clone(&pid), Arc::clone(&found));
@@ -140,6 +141,8 @@ impl Search {
             .chain([self.place.path("login"), self.place.path("vault-login")])
             .collect();
         files_below(self.place.folder(), &meant, &mut found);
+        let audit = |(place, bytes): &Found| place.ends_with("audit.jsonl") && !bytes.is_empty();
+        assert!(found.iter().any(audit), "it keeps an audit log");
     }
 
     /// A run that dies at its nth request.

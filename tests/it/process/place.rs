@@ -109,6 +109,19 @@ impl Place {
         fs::set_permissions(self.config(), fs::Permissions::from_mode(0o644)).expect("set");
     }
 
+    /// Asks for an audit log in the config as it is now, and says where it will be.
+    pub(crate) fn audit(&self) -> PathBuf {
+        let path = self.path("audit.jsonl");
+        self.audit_in(&path);
+        path
+    }
+
+    pub(crate) fn audit_in(&self, path: &Path) {
+        let text = fs::read_to_string(self.config()).expect("there");
+        let asked = format!("[daemon]\naudit_file = \"{}\"\n", path.display());
+        fs::write(self.config(), text.replacen("[daemon]\n", &asked, 1)).expect("written");
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }

@@ -13,6 +13,7 @@ use serde_json::json;
 use serde_yaml_ng::Value;
 use tempfile::TempDir;
 
+use super::fetch;
 use super::receiver::Receiver;
 use super::{text, tool_with};
 use crate::child::{Server, bound_to_us, free_ports};
@@ -21,7 +22,6 @@ use crate::control::farm::Farm;
 use crate::control::http::is_turn;
 use crate::control::metrics::ask;
 use crate::process::place::write;
-use crate::servers;
 use crate::site::{Token, encode};
 
 /// How often Prometheus scrapes and looks at its rules.
@@ -127,7 +127,7 @@ fn yaml(value: &serde_json::Value) -> Value {
 }
 
 fn start(program: &str, folder: &Path, (config, address): (&str, SocketAddr), ready: &str) -> Server {
-    let path = servers::prometheus(program).unwrap_or_else(|error| panic!("{error}"));
+    let path = fetch::program(program).unwrap_or_else(|error| panic!("{error}"));
     let mut command: Command = bound_to_us(&path);
     command.arg(format!("--config.file={}", folder.join(config).display()));
     command.arg(format!("--web.listen-address={address}"));

@@ -4,6 +4,7 @@
 
 mod chain;
 mod dashboard;
+pub(crate) mod fetch;
 mod receiver;
 mod rules;
 
@@ -12,8 +13,6 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
-
-use crate::servers;
 
 /// A file of the repository.
 fn file(path: &str) -> PathBuf {
@@ -31,7 +30,7 @@ fn tool(program: &str, arguments: &[&str]) -> (bool, String) {
 
 /// The same with something to read.
 fn tool_with(program: &str, arguments: &[&str], input: &str) -> (bool, String) {
-    let program = servers::prometheus(program).unwrap_or_else(|error| panic!("{error}"));
+    let program = fetch::program(program).unwrap_or_else(|error| panic!("{error}"));
     let mut command = Command::new(program);
     command.args(arguments).env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("it runs");

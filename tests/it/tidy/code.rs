@@ -8,7 +8,7 @@ const RANKS: [&[&str]; 8] = [
     &["reference", "https"],
     &["rotation"],
     &["vault", "facts"],
-    &["proxmox", "destination", "journal", "protocol", "alert", "metrics"],
+    &["proxmox", "destination", "journal", "protocol", "alert", "metrics", "audit"],
     &["notify"],
     &["config"],
     &["daemon", "cli"],
