@@ -10,8 +10,8 @@ use super::audit::Notes;
 use super::board::Board;
 use super::clock::SystemClock;
 use super::fleet::Fleet;
-use super::service::{Service, room};
-use super::slot::{Place, Taken};
+use super::service::Service;
+use super::slot::{Place, Slot, Taken};
 use super::turn::{Command, Errand};
 use super::watch::Watch;
 use crate::config::{JobSettings, Problems, Settings};
@@ -249,7 +249,7 @@ impl Service {
         };
         let keys = names.iter().map(|name| self.key_of(name)).collect::<Result<Vec<_>, _>>()?;
         // All of them or none.
-        keys.iter().filter_map(|key| self.slots.get(key)).try_for_each(room)?;
+        keys.iter().filter_map(|key| self.slots.get(key)).try_for_each(Slot::room)?;
         for key in keys {
             let errand = Errand { asked: true, rehearse, by: by.to_owned(), ..Errand::default() };
             self.send(&key, errand, None)?;

@@ -25,7 +25,7 @@ use super::clock::SystemClock;
 use super::fleet::Fleet;
 use super::halt::Halt;
 use super::queue::Queue;
-use super::slot::{ERRANDS_MAX, Ground, Place, Slot, Taken, look_interval, look_pause, spread};
+use super::slot::{Ground, Place, Slot, Taken, look_interval, look_pause, spread};
 use super::standing;
 use super::turn::{Begin, Errand};
 use super::turns::{Ended, Turn, log_fault};
@@ -334,7 +334,7 @@ impl Service {
     /// Adds an errand; a token that has its turn takes it up afterwards.
     pub(super) fn send(&mut self, key: &Arc<LedgerKey>, errand: Errand, taken: Option<Taken>) -> Result<(), Fault> {
         let Some(slot) = self.slots.get_mut(key) else { return Ok(()) };
-        if let Err(fault) = room(slot) {
+        if let Err(fault) = slot.room() {
             if let Some(taken) = taken {
                 let _ = taken.send(Err(fault.clone()));
             }
@@ -378,19 +378,6 @@ impl Service {
         let standing = standing::of(&ledger, config, SystemClock.now(), (&slot.faults, next_look));
         View { job: slot.job.clone(), ledger, place: slot.place, standing, blocked: slot.blocked }
     }
-}
-
-/// Whether a token can take one more errand.
-pub(super) fn room(slot: &Slot) -> Result<(), Fault> {
-    if slot.errands.len() < ERRANDS_MAX {
-        return Ok(());
-    }
-    Err(Fault::passing(
-        FaultCode::OrderRefused,
-        format!("did not take a further order for {}", slot.key),
-        format!("{ERRANDS_MAX} wait for it already"),
-        "see with `rotate status` what it is doing, and wait for that",
-    ))
 }
 
 fn panicked(key: &LedgerKey, error: &tokio::task::JoinError) -> Fault {

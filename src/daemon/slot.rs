@@ -9,7 +9,7 @@ use super::live::Live;
 use super::turn::Errand;
 use crate::config::JobSettings;
 use crate::rotation::backoff::delay;
-use crate::rotation::fault::Fault;
+use crate::rotation::fault::{Fault, FaultCode};
 use crate::rotation::ledger::LedgerKey;
 use crate::rotation::mark::RotationId;
 use crate::rotation::standing::Standing;
@@ -94,6 +94,22 @@ impl Slot {
     /// What a hold of this token counts against.
     pub fn stands_on(&self) -> impl Iterator<Item = Ground> {
         stands_on(&self.key, self.job.as_deref())
+    }
+
+    /// Whether it can take one more errand.
+    ///
+    /// # Errors
+    /// Too many wait already.
+    pub(super) fn room(&self) -> Result<(), Fault> {
+        if self.errands.len() < ERRANDS_MAX {
+            return Ok(());
+        }
+        Err(Fault::passing(
+            FaultCode::OrderRefused,
+            format!("did not take a further order for {}", self.key),
+            format!("{ERRANDS_MAX} wait for it already"),
+            "see with `rotate status` what it is doing, and wait for that",
+        ))
     }
 }
 

@@ -13,6 +13,7 @@ mod process;
 mod prometheus;
 mod raw_client;
 mod readme;
+mod receiver;
 mod servers;
 mod site;
 mod site_faults;

@@ -2,27 +2,27 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 
 use rotated::alert::AlertName;
 use rotated::rotation::time::Span;
 use serde_json::json;
 use serde_yaml_ng::Value;
 
-use super::receiver::Receiver;
 use super::{Scene, WELL};
+use crate::child::{Server, free_ports};
 use crate::control::daemon::Daemon;
-use crate::prometheus::fetch;
+use crate::prometheus::programs;
+use crate::receiver::Receiver;
 
 /// Alerts that only Prometheus can raise.
 const ONLY_PROMETHEUS: [&str; 2] = ["RotatedDown", "RotatedScrapeRenamesLabels"];
 
 /// A running Alertmanager that passes on at once what it is told.
 struct Alertmanager {
-    child: Child,
-    port: u16,
+    address: SocketAddr,
+    _server: Server,
 }
 
 impl Alertmanager {
@@ -34,40 +34,9 @@ impl Alertmanager {
             receiver.url("/from-alertmanager")
         );
         fs::write(&config, text).expect("written");
-        let program = fetch::program("prometheus-alertmanager").unwrap_or_else(|error| panic!("{error}"));
-        // Debian's looks for its templates below the folder that it is started in.
-        let root = program.ancestors().nth(3).expect("usr/bin below it");
-        let mut child = Command::new(&program)
-            .arg(format!("--config.file={}", config.display()))
-            .arg(format!("--storage.path={}", folder.join("alertmanager").display()))
-            .args(["--web.listen-address=127.0.0.1:0", "--cluster.listen-address="])
-            .current_dir(root)
-            .env_clear()
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("it starts");
-        let mut log = BufReader::new(child.stderr.take().expect("a pipe"));
-        let (mut said, mut line) = (String::new(), String::new());
-        let port = loop {
-            line.clear();
-            assert!(log.read_line(&mut line).is_ok_and(|count| count > 0), "it ended before it listened:\n{said}");
-            if let Some((_, port)) = line.split_once("address=127.0.0.1:") {
-                break port.trim().parse().expect("a port");
-            }
-            said.push_str(&line);
-        };
-        // Nobody reads it any more, and a full pipe would stop it.
-        std::thread::spawn(move || for _ in log.lines() {});
-        Self { child, port }
-    }
-}
-
-impl Drop for Alertmanager {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_ports(1).expect("a port")));
+        let server = programs::start("prometheus-alertmanager", folder, ("alertmanager.yml", address), "Listening on");
+        Self { address, _server: server }
     }
 }
 
@@ -76,10 +45,7 @@ fn a_hold_goes_through_a_real_alertmanager_and_its_end_too() {
     let scene = Scene::new();
     let people = Receiver::start(WELL);
     let between = Alertmanager::start(scene.farm.folder(), &people);
-    scene.configure(&format!(
-        "[notify.alerts]\ntype = \"alertmanager\"\nurls = [\"http://127.0.0.1:{}\"]\n",
-        between.port
-    ));
+    scene.configure(&format!("[notify.alerts]\ntype = \"alertmanager\"\nurls = [\"http://{}\"]\n", between.address));
     let daemon = Daemon::start(scene.farm.folder());
     daemon.post("/v1/notify/test", &json!({"notifier": "alerts"})).well();
     let test = people.until(|received| received.body.contains("RotatedTest"));

@@ -3,7 +3,6 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "it is a test, though clippy sees no attribute")]
 
 mod alertmanager;
-mod receiver;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -12,11 +11,11 @@ use std::process::Command;
 
 use serde_json::json;
 
-use self::receiver::{Behaviour, Received, Receiver};
 use crate::control::daemon::Daemon;
 use crate::control::farm::Farm;
 use crate::control::http::{Reply, is_turn};
 use crate::process::setup::SHORT;
+use crate::receiver::{Behaviour, Received, Receiver};
 
 const WELL: Behaviour = Behaviour::Answers(200, "", "ok");
 /// What opens the receivers; it must never be seen anywhere else.

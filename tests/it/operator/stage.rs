@@ -106,6 +106,9 @@ macro_rules! kept {
             (r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f-]+", "ROTATION"),
             (r"uid \d+ \([^)]*\)", "USER"),
             (r"\b(89|90)d\b", "90d"),
+            // Which of the two comes first is a matter of their jitter.
+            (r"next rotation: j\d in 90d", "next rotation: JOB in 90d"),
+            (r"first seen (now|\d+[sm] ago)", "first seen NOW"),
             (r"in 35\d{4}d", "in AGES"),
             (r"\b1[1-9]\d\dd ago", "AGES ago"),
             (r"\b1(29|30)d\b", "130d"),

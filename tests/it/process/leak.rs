@@ -85,7 +85,6 @@ impl Search {
     /// At every request, and from within each command, the processes are looked at.
     fn new(setup: Setup) -> Self {
         let place = Arc::new(Place::new(setup));
-        place.audit();
         let pid: Arc<Mutex<Option<Pid>>> = Arc::default();
         let found: Arc<Mutex<Vec<Found>>> = Arc::default();
         let (seen, to) = (Arc::clone(&pid), Arc::clone(&found));
@@ -108,7 +107,15 @@ impl Search {
             seen = seen.display()
         );
         fs::write(place.path("push.sh"), push).expect("written");
-        Self { place, pid, found, runs: AtomicUsize::new(0) }
+        let search = Self { place, pid, found, runs: AtomicUsize::new(0) };
+        search.configure("");
+        search
+    }
+
+    /// The config of its setup with an audit log, and what comes after.
+    fn configure(&self, more: &str) {
+        self.place.configure(&format!("{}{more}", self.place.setup.config(self.place.folder())));
+        self.place.audit();
     }
 
     /// One run logs for people, the next for programs.
@@ -141,8 +148,6 @@ impl Search {
             .chain([self.place.path("login"), self.place.path("vault-login")])
             .collect();
         files_below(self.place.folder(), &meant, &mut found);
-        let audit = |(place, bytes): &Found| place.ends_with("audit.jsonl") && !bytes.is_empty();
-        assert!(found.iter().any(audit), "it keeps an audit log");
     }
 
     /// A run that dies at its nth request.
@@ -181,7 +186,10 @@ impl Search {
         for place in searched {
             assert!(places.contains(place), "{place} was not searched");
         }
-        assert!(found.iter().any(|(place, bytes)| place == "stderr" && !bytes.is_empty()), "nothing was logged");
+        for log in ["stderr", "audit.jsonl"] {
+            let said = found.iter().any(|(place, bytes)| place.ends_with(log) && !bytes.is_empty());
+            assert!(said, "nothing is in {log}");
+        }
         assert_eq!(leaks(&found, secrets), Vec::<String>::new());
         let uuid = self.secrets().first().expect("one").clone();
         found.push(("planted".to_owned(), format!("token=ci@pve!x={uuid}; ok").into_bytes()));
@@ -218,7 +226,7 @@ fn no_secret_is_found_anywhere_but_where_it_was_to_go() {
     }
     // On hold: what follows the delivery fails.
     let after = "after = { run = [\"/bin/false\"] }\n";
-    search.place.configure(&format!("{}{after}", search.place.setup.config(search.place.folder())));
+    search.configure(after);
     assert_eq!(search.run(&["--once", "--job", "ci", "--json"]).code, Some(1));
     assert_eq!(search.run(&["--once", "--job", "ci"]).code, Some(1));
     let secrets = search.secrets();
@@ -256,7 +264,7 @@ fn with_a_vault(log_in: LogIn) -> (Search, Arc<Mutex<Opened>>) {
 
 /// A run that needs a login of its own, which is wrapped anew where it comes wrapped.
 fn run_with_a_vault(search: &Search, opened: &Mutex<Opened>, arguments: &[&str]) -> Ended {
-    search.place.configure(&search.place.setup.config(search.place.folder()));
+    search.configure("");
     open(opened).wrapped.insert(search.store().login());
     search.run(arguments)
 }
@@ -286,7 +294,7 @@ fn nothing_that_opens_a_vault_or_lies_there_is_found_anywhere_else() {
             go(&["--once", "--job", "ci", "--json"]);
         }
         for nth in [4, 7, 9] {
-            search.place.configure(&search.place.setup.config(search.place.folder()));
+            search.configure("");
             search.killed(nth, &["--once", "--job", "ci", "--json"]);
             go(&["--once"]);
         }

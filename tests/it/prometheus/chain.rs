@@ -5,18 +5,16 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 use serde_yaml_ng::Value;
 use tempfile::TempDir;
 
-use super::fetch;
+use super::programs::start;
 use super::receiver::Receiver;
 use super::{text, tool_with};
-use crate::child::{Server, bound_to_us, free_ports};
+use crate::child::{Server, free_ports};
 use crate::control::daemon::Daemon;
 use crate::control::farm::Farm;
 use crate::control::http::is_turn;
@@ -76,7 +74,7 @@ impl Chain {
         let put = |name: &str, text: &str| fs::write(folder.path().join(name), text).expect("written");
         put("rules.yml", &hasty_rules());
         put("prometheus.yml", &prometheus_config(targets, alertmanager));
-        put("alertmanager.yml", &alertmanager_config(receiver.address));
+        put("alertmanager.yml", &alertmanager_config(&receiver.url("/")));
         let servers = [
             start("prometheus-alertmanager", folder.path(), ("alertmanager.yml", alertmanager), "Listening on"),
             start("prometheus", folder.path(), ("prometheus.yml", prometheus), "Server is ready"),
@@ -112,9 +110,9 @@ fn prometheus_config(targets: &[(&str, SocketAddr)], alertmanager: SocketAddr) -
     serde_yaml_ng::to_string(&config).expect("YAML")
 }
 
-fn alertmanager_config(webhook: SocketAddr) -> String {
+fn alertmanager_config(webhook: &str) -> String {
     let mut config: Value = serde_yaml_ng::from_str(&text("config/prometheus/alertmanager.yml")).expect("YAML");
-    config["receivers"][0]["webhook_configs"][0]["url"] = format!("http://{webhook}/").into();
+    config["receivers"][0]["webhook_configs"][0]["url"] = webhook.into();
     // Each alert for itself, and at once.
     config["route"]["group_by"] = yaml(&json!(["..."]));
     config["route"]["group_wait"] = "0s".into();
@@ -124,21 +122,6 @@ fn alertmanager_config(webhook: SocketAddr) -> String {
 
 fn yaml(value: &serde_json::Value) -> Value {
     serde_yaml_ng::to_value(value).expect("it fits")
-}
-
-fn start(program: &str, folder: &Path, (config, address): (&str, SocketAddr), ready: &str) -> Server {
-    let path = fetch::program(program).unwrap_or_else(|error| panic!("{error}"));
-    let mut command: Command = bound_to_us(&path);
-    command.arg(format!("--config.file={}", folder.join(config).display()));
-    command.arg(format!("--web.listen-address={address}"));
-    if program == "prometheus" {
-        command.arg(format!("--storage.tsdb.path={}", folder.join("data").display()));
-    } else {
-        command.arg(format!("--storage.path={}", folder.join("notices").display())).arg("--cluster.listen-address=");
-    }
-    let home = path.ancestors().nth(3).expect("its home");
-    command.env_clear().current_dir(home).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-    Server::start(command, ready).unwrap_or_else(|why| panic!("{program} does not start: {why}"))
 }
 
 #[test]

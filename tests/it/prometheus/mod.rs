@@ -4,7 +4,7 @@
 
 mod chain;
 mod dashboard;
-pub(crate) mod fetch;
+pub(crate) mod programs;
 mod receiver;
 mod rules;
 
@@ -30,7 +30,7 @@ fn tool(program: &str, arguments: &[&str]) -> (bool, String) {
 
 /// The same with something to read.
 fn tool_with(program: &str, arguments: &[&str], input: &str) -> (bool, String) {
-    let program = fetch::program(program).unwrap_or_else(|error| panic!("{error}"));
+    let program = programs::program(program).unwrap_or_else(|error| panic!("{error}"));
     let mut command = Command::new(program);
     command.args(arguments).env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("it runs");

@@ -1,13 +1,11 @@
 //! Whoever is told by Alertmanager.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::mpsc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+
+use crate::receiver::{self, Behaviour};
 
 /// Nothing that is waited for takes this long.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -37,24 +35,17 @@ impl Told {
 
 /// A webhook, and all it was ever told.
 pub(super) struct Receiver {
-    pub(super) address: SocketAddr,
-    news: mpsc::Receiver<Told>,
+    messages: receiver::Receiver,
     pub(super) told: Vec<Told>,
 }
 
 impl Receiver {
     pub(super) fn open() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
-        let address = listener.local_addr().expect("known");
-        let (tell, news) = mpsc::channel();
-        // It ends with the program: nobody connects any more when Alertmanager is gone.
-        thread::spawn(move || {
-            for stream in listener.incoming().map_while(Result::ok) {
-                let tell = tell.clone();
-                thread::spawn(move || hear(stream, &tell));
-            }
-        });
-        Self { address, news, told: Vec::new() }
+        Self { messages: receiver::Receiver::start(Behaviour::Answers(200, "", "")), told: Vec::new() }
+    }
+
+    pub(super) fn url(&self, path: &str) -> String {
+        self.messages.url(path)
     }
 
     /// Waits until this alert fires or is over, whichever is asked for. The last state counts, even if it came before.
@@ -68,38 +59,10 @@ impl Receiver {
             if let Some(told) = self.told.iter().rfind(|told| fits(told)).filter(|told| told.fires == fires) {
                 return told.clone();
             }
-            let left = PATIENCE.saturating_sub(began.elapsed());
-            match self.news.recv_timeout(left) {
-                Ok(told) => self.told.push(told),
-                Err(why) => panic!("{alert} {about:?}, fires: {fires}: {why}; told were {:#?}", self.told),
-            }
-        }
-    }
-}
-
-/// Requests one after the other, as long as there are some.
-fn hear(stream: TcpStream, tell: &mpsc::Sender<Told>) {
-    let mut reader = BufReader::new(stream);
-    loop {
-        let mut length = 0;
-        let mut line = String::new();
-        while reader.read_line(&mut line).is_ok_and(|count| count > 0) && line != "\r\n" {
-            let (name, value) = line.split_once(':').unwrap_or_default();
-            if name.eq_ignore_ascii_case("content-length") {
-                length = value.trim().parse().expect("a length");
-            }
-            line.clear();
-        }
-        let mut body = vec![0; length];
-        if length == 0 || reader.read_exact(&mut body).is_err() {
-            return;
-        }
-        let message: Value = serde_json::from_slice(&body).expect("JSON");
-        for alert in message["alerts"].as_array().expect("alerts") {
-            let _ = tell.send(Told::new(alert));
-        }
-        if reader.get_mut().write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").is_err() {
-            return;
+            let Some(message) = self.messages.within(PATIENCE.saturating_sub(began.elapsed())) else {
+                panic!("{alert} {about:?}, fires: {fires}: nothing came; told were {:#?}", self.told)
+            };
+            self.told.extend(message.json()["alerts"].as_array().expect("alerts").iter().map(Told::new));
         }
     }
 }

@@ -2,8 +2,11 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
+use crate::child::{Server, bound_to_us};
 use crate::servers::{fetched, problem, run};
 
 /// Without a version: an archive keeps only its newest.
@@ -14,6 +17,23 @@ const PROMETHEUS_PACKAGES: [&str; 2] = ["prometheus", "prometheus-alertmanager"]
 /// home is three folders up.
 pub(crate) fn program(program: &str) -> Result<PathBuf, String> {
     fetched(PROMETHEUS, &format!("usr/bin/{program}"), from_archive)
+}
+
+/// Runs `prometheus` or `prometheus-alertmanager` with a config that lies in the folder, where it keeps what it knows, too.
+/// It listens at the address once its log says `ready`.
+pub(crate) fn start(program: &str, folder: &Path, (config, address): (&str, SocketAddr), ready: &str) -> Server {
+    let path = self::program(program).unwrap_or_else(|error| panic!("{error}"));
+    let mut command: Command = bound_to_us(&path);
+    command.arg(format!("--config.file={}", folder.join(config).display()));
+    command.arg(format!("--web.listen-address={address}"));
+    if program == "prometheus" {
+        command.arg(format!("--storage.tsdb.path={}", folder.join("data").display()));
+    } else {
+        command.arg(format!("--storage.path={}", folder.join("notices").display())).arg("--cluster.listen-address=");
+    }
+    let home = path.ancestors().nth(3).expect("its home");
+    command.env_clear().current_dir(home).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    Server::start(command, ready).unwrap_or_else(|why| panic!("{program} does not start: {why}"))
 }
 
 /// Unpacks Prometheus and Alertmanager from the archive. The system's own lists may be old, or not be there, and only

@@ -1,5 +1,7 @@
 //! A receiver of messages on loopback, which answers as it is told.
 
+#![expect(clippy::expect_used, clippy::panic, reason = "a test ends where its own tools fail")]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, mpsc};
@@ -77,7 +79,12 @@ impl Receiver {
 
     /// The next request that comes.
     pub(crate) fn next(&self) -> Received {
-        self.received.recv_timeout(PATIENCE).expect("a request comes")
+        self.within(PATIENCE).expect("a request comes")
+    }
+
+    /// The same, if one comes so soon.
+    pub(crate) fn within(&self, time: Duration) -> Option<Received> {
+        self.received.recv_timeout(time).ok()
     }
 
     /// The first that fits; those before it are passed over.
