@@ -1,5 +1,6 @@
 //! What the daemon is asked, and its answers.
 
+use std::fmt;
 use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
@@ -79,6 +80,15 @@ impl NotReloaded {
                 "mend what is listed; `rotate check` reads the config as the daemon does",
             ),
             Self::Refused(fault) => fault.clone(),
+        }
+    }
+}
+
+impl fmt::Display for Jobs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("all"),
+            Self::Named(names) => f.write_str(&names.iter().map(JobName::as_str).collect::<Vec<_>>().join(", ")),
         }
     }
 }

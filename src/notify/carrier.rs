@@ -166,7 +166,7 @@ fn missed(server: &str, error: reqwest::Error) -> Undone {
     }
     let words = told(&error);
     Undone::of(if error.is_connect() {
-        let next = "it is tried again; check the address, the network, and that the server runs";
+        let next = "check the address, the network, and that the server runs; alerts are tried again until then";
         Cause::passing(FaultCode::NotifierUnreachable, format!("{server}: {words}"), next)
     } else {
         let because = format!("the connection to {server} broke before an answer came ({words})");

@@ -52,7 +52,7 @@ pub(super) async fn rotate(desk: &Desk, peer: &Peer, request: Request) -> Answer
         }
     };
     let (rehearse, by) = (asked.rehearse, who(peer, asked.reason.as_deref())?);
-    tracing::info!(?jobs, rehearse, by, "asked to rotate");
+    tracing::info!(%jobs, rehearse, by, "asked to rotate");
     let taken = desk.handle.ask(|reply| Ask::Rotate { jobs, rehearse, by, reply }).await??;
     accepted(taken)
 }
