@@ -30,7 +30,7 @@ const SCRAPES: usize = 50;
 const LISTED_WAIT: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(100);
 const ROTATOR: &str = "rotator@pve";
-/// What issue and docs/metrics.md promise.
+/// What docs/metrics.md promises.
 const SCRAPE_MOST: Duration = Duration::from_millis(150);
 const SCRAPE_BYTES_MAX: usize = 30_000_000;
 
