@@ -1,6 +1,7 @@
 //! Runs a command of `rotate` and prints what came of it.
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::CommandFactory;
@@ -8,12 +9,13 @@ use clap::CommandFactory;
 use super::check;
 use super::client::{Answer, Client};
 use super::commands::{
-    ClientArgs, Command, HistoryArgs, NotifyArgs, NotifyCommand, NowArgs, OneNotifier, PauseArgs, Shell,
+    ClientArgs, Command, DropInArgs, HistoryArgs, NotifyArgs, NotifyCommand, NowArgs, OneNotifier, PauseArgs, Shell,
 };
 use super::failure::{ClientError, EXIT_FAILED, EXIT_USAGE};
 use super::now::{self, Shown, Waited};
 use super::request::Request;
 use super::view::{doctor, history, job, plan, status, text, times, tokens};
+use crate::config::{self, drop_in};
 use crate::protocol::{Accepted, Diagnosis, History, PauseRequest, PlanView, Status, Tokens, Verdict};
 use crate::rotation::event::Order;
 use crate::token::JobName;
@@ -99,7 +101,8 @@ impl Asking {
             Command::Pause(args) => self.pause(args).await,
             Command::Resume(which) => self.resume(which.job).await,
             Command::Doctor => self.doctor().await,
-            Command::DropIn => self.drop_in().await,
+            Command::DropIn(DropInArgs { file: None }) => self.drop_in().await,
+            Command::DropIn(DropInArgs { file: Some(file) }) => self.drop_in_of(&file),
             Command::Reload => self.said(&Request::Reload, "the config on disk is in force").await,
             Command::Notify(NotifyArgs { command: NotifyCommand::Test(OneNotifier { notifier }) }) => {
                 let text =
@@ -220,10 +223,19 @@ impl Asking {
 
     /// The daemon sends the text itself; as JSON it becomes `{"drop_in":…}`.
     async fn drop_in(&self) -> Result<ExitCode> {
-        let answer = self.client.ask(&Request::DropIn).await?;
+        self.show_drop_in(&self.client.ask(&Request::DropIn).await?.text)
+    }
+
+    /// Of a config that no daemon runs with yet.
+    fn drop_in_of(&self, file: &Path) -> Result<ExitCode> {
+        let settings = config::load(file).map_err(|problems| Failure::Usage(problems.render(check::colour())))?;
+        self.show_drop_in(&drop_in::of(&settings))
+    }
+
+    fn show_drop_in(&self, text: &str) -> Result<ExitCode> {
         match self.output {
-            Output::Json => print(&serde_json::json!({ "drop_in": answer.text }).to_string())?,
-            Output::Human => print(&answer.text)?,
+            Output::Json => print(&serde_json::json!({ "drop_in": text }).to_string())?,
+            Output::Human => print(text)?,
         }
         Ok(ExitCode::SUCCESS)
     }

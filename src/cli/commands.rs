@@ -68,8 +68,8 @@ pub enum Command {
     Check(CheckArgs),
     /// Try what each job needs on each remote, Vault, folder and unit; changes nothing
     Doctor,
-    /// Print the systemd drop-in and polkit rule that this config needs
-    DropIn,
+    /// Print the systemd drop-in and polkit rule that the daemon's config needs, or this one
+    DropIn(DropInArgs),
     /// Let the daemon read its config again, all or nothing
     Reload,
     /// Those who are told of alerts
@@ -173,6 +173,14 @@ pub struct CheckArgs {
     /// Configs, each read as by `rotated --config FILE`
     #[arg(value_name = "FILE", default_value = CONFIG_DEFAULT)]
     pub files: Vec<PathBuf>,
+}
+
+/// The arguments of `rotate drop-in`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct DropInArgs {
+    /// A config, read as by `rotated --config FILE`; needs no daemon
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
 }
 
 /// The arguments of `rotate completions`.
@@ -285,7 +293,7 @@ mod tests {
                        problem; needs no daemon
           doctor       Try what each job needs on each remote, Vault, folder and unit;
                        changes nothing
-          drop-in      Print the systemd drop-in and polkit rule that this config needs
+          drop-in      Print the systemd drop-in and polkit rule that the daemon's config needs, or this one
           reload       Let the daemon read its config again, all or nothing
           notify       Those who are told of alerts
           completions  Print completions for a shell; needs no daemon

@@ -16,6 +16,7 @@ mod calendar;
 mod conflict;
 mod daemon;
 mod destination;
+pub mod drop_in;
 mod files;
 mod format;
 mod job;

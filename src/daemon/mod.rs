@@ -8,7 +8,6 @@ pub mod clock;
 pub mod control;
 mod conversation;
 mod doctor;
-mod drop_in;
 pub mod fleet;
 pub mod halt;
 mod inventory;

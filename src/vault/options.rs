@@ -59,6 +59,19 @@ pub enum Auth {
     },
 }
 
+impl Auth {
+    /// Where the secret of this login lies.
+    #[must_use]
+    pub fn secret(&self) -> &Local {
+        match self {
+            Self::Token(local)
+            | Self::AppRole { secret_id: SecretId::Plain(local) | SecretId::Wrapped(local), .. }
+            | Self::Jwt { jwt: local, .. }
+            | Self::Certificate { key: local, .. } => local,
+        }
+    }
+}
+
 /// Where an AppRole's secret id lies, and in which form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecretId {

@@ -9,8 +9,9 @@ use tokio::time::timeout;
 use super::Desk;
 use super::answer::{Answer, Refused, body, well};
 use super::readings::query;
+use crate::config::drop_in;
 use crate::daemon::ask::Ask;
-use crate::daemon::{doctor, drop_in, inventory, preview};
+use crate::daemon::{doctor, inventory, preview};
 use crate::protocol::{JobQuery, NoQuery};
 use crate::rotation::fault::{Fault, FaultCode};
 

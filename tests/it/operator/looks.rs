@@ -123,7 +123,11 @@ fn tokens_say_whose_they_are_and_what_they_may() {
 #[test]
 fn a_drop_in_names_folders_groups_capabilities_and_units() {
     let mut stage = Stage::new(motley());
-    stage.types("drop-in");
+    let asked = stage.types("drop-in");
+    let config = stage.farm.folder().join("rotated.toml");
+    let read = stage.types(&format!("drop-in {}", config.display()));
+    assert_eq!(read.stdout, asked.stdout, "with and without the daemon");
+    stage.types("drop-in /nowhere/rotated.toml");
     kept!("drop_in", stage.ends());
 }
 

@@ -1,10 +1,13 @@
-//! The systemd drop-in and the polkit rule that a config needs: folders, groups, capabilities, units.
+//! The systemd drop-in and the polkit rule that a config needs: credentials, folders, groups, capabilities, units.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use crate::config::Settings;
+use super::Settings;
 use crate::destination::options::{After, FileOptions, Target};
+use crate::notify::options::{Address, Header, Kind, NotifierOptions};
+use crate::proxmox::options::Login;
+use crate::reference::{Local, Reference};
 
 /// Where the drop-in belongs.
 const DROP_IN_PATH: &str = "/etc/systemd/system/rotated.service.d/10-destinations.conf";
@@ -15,7 +18,8 @@ const POLKIT_PATH: &str = "/etc/polkit-1/rules.d/50-rotated.rules";
 const LOG_DIR: &str = "/var/log/rotated";
 
 /// What this config needs beyond the shipped unit.
-pub(super) fn of(settings: &Settings) -> String {
+#[must_use]
+pub fn of(settings: &Settings) -> String {
     let all = || settings.jobs.values().flat_map(|job| job.destinations.values());
     let files: Vec<&FileOptions> = all()
         .filter_map(|options| match &options.target {
@@ -31,7 +35,7 @@ pub(super) fn of(settings: &Settings) -> String {
         .collect();
     let log =
         settings.daemon.audit_file.as_deref().and_then(Path::parent).filter(|folder| *folder != Path::new(LOG_DIR));
-    let unit = unit(&files, log).map(|text| format!("# {DROP_IN_PATH}\n{text}"));
+    let unit = unit(&credentials(settings), &files, log).map(|text| format!("# {DROP_IN_PATH}\n{text}"));
     let rule = polkit(&units).map(|text| format!("// {POLKIT_PATH}\n{text}"));
     match (unit, rule) {
         (None, None) => "# This config needs nothing beyond the shipped unit.\n".to_owned(),
@@ -39,11 +43,53 @@ pub(super) fn of(settings: &Settings) -> String {
     }
 }
 
-fn unit(files: &[&FileOptions], log: Option<&Path>) -> Option<String> {
+/// The names of the credentials that systemd must hand over.
+fn credentials(settings: &Settings) -> BTreeSet<&str> {
+    let logins = settings.remotes.values().filter_map(|remote| match &remote.login {
+        Login::ApiToken(reference) => local(reference),
+    });
+    let vaults = settings.vaults.values().map(|vault| vault.auth.secret());
+    let notifiers = settings.notifiers.values().flat_map(opening);
+    let all = logins.chain(vaults).chain(notifiers);
+    all.filter_map(|local| match local {
+        Local::Credential(name) => Some(name.as_str()),
+        Local::File(_) | Local::Environment(_) => None,
+    })
+    .collect()
+}
+
+/// What a notifier's receiver is opened with.
+fn opening(notifier: &NotifierOptions) -> impl Iterator<Item = &Local> {
+    let address = match &notifier.kind {
+        Kind::Webhook(webhook) => match &webhook.url {
+            Address::Secret(reference) => Some(reference),
+            Address::Plain(_) => None,
+        },
+        Kind::Alertmanager(_) => None,
+    };
+    let headers = notifier.headers.values().filter_map(|header| match header {
+        Header::Secret(_, reference) => Some(reference),
+        Header::Plain(_) => None,
+    });
+    address.into_iter().chain(headers).filter_map(local)
+}
+
+fn local(reference: &Reference) -> Option<&Local> {
+    match reference {
+        Reference::Local(local) => Some(local),
+        Reference::Vault(_) => None,
+    }
+}
+
+fn unit(credentials: &BTreeSet<&str>, files: &[&FileOptions], log: Option<&Path>) -> Option<String> {
     let folders: BTreeSet<_> = files.iter().filter_map(|file| file.path.parent()).chain(log).collect();
     let groups: BTreeSet<_> = files.iter().filter_map(|file| file.group.as_deref()).collect();
     let gives_away = files.iter().any(|file| file.owner.is_some());
     let mut lines = Vec::new();
+    if !credentials.is_empty() {
+        lines.push("# Each is made by `systemd-creds encrypt --name=NAME - /etc/rotated/NAME.cred`.".to_owned());
+    }
+    lines.extend(credentials.iter().map(|name| format!("LoadCredentialEncrypted={name}:/etc/rotated/{name}.cred")));
     lines.extend(folders.iter().map(|folder| format!("ReadWritePaths={}", quoted(&folder.display().to_string()))));
     lines.extend(groups.iter().map(|group| format!("SupplementaryGroups={group}")));
     if gives_away {
@@ -92,6 +138,11 @@ mod tests {
         insta::assert_snapshot!(needs(include_str!("../../config/rotated.toml")), @r##"
         # /etc/systemd/system/rotated.service.d/10-destinations.conf
         [Service]
+        # Each is made by `systemd-creds encrypt --name=NAME - /etc/rotated/NAME.cred`.
+        LoadCredentialEncrypted=alertmanager:/etc/rotated/alertmanager.cred
+        LoadCredentialEncrypted=lab:/etc/rotated/lab.cred
+        LoadCredentialEncrypted=slack:/etc/rotated/slack.cred
+        LoadCredentialEncrypted=vault:/etc/rotated/vault.cred
         ReadWritePaths=/srv/ci
         ReadWritePaths=/srv/terraform
         SupplementaryGroups=terraform
@@ -108,6 +159,8 @@ mod tests {
         insta::assert_snapshot!(needs(&format!("{job}{file}")), @r##"
         # /etc/systemd/system/rotated.service.d/10-destinations.conf
         [Service]
+        # Each is made by `systemd-creds encrypt --name=NAME - /etc/rotated/NAME.cred`.
+        LoadCredentialEncrypted=lab:/etc/rotated/lab.cred
         ReadWritePaths="/srv/a b/50%%"
         # For `owner` in a destination:
         CapabilityBoundingSet=CAP_CHOWN
@@ -127,6 +180,7 @@ mod tests {
         assert!(log("/srv/audit").ends_with("[Service]\nReadWritePaths=/srv/audit\n"), "{}", log("/srv/audit"));
         assert_eq!(log("/var/log/rotated"), "# This config needs nothing beyond the shipped unit.\n");
         let command = "type = \"command\"\nwrite = [\"/usr/bin/true\"]\n";
+        let job = job.replace("credential:lab", "file:/etc/rotated/lab.token");
         assert_eq!(needs(&format!("{job}{command}")), "# This config needs nothing beyond the shipped unit.\n");
     }
 }
