@@ -183,20 +183,22 @@ impl Lines {
         let Some(line) = self.find(block, name) else {
             return self.add(block, vec![format!("{}{}: {}\n", " ".repeat(block.indent), key(name), *quoted(value))]);
         };
-        let end = self.value_end(block, line);
         let old = self.0.get(line).map(String::as_str).unwrap_or_default();
         let start = value_start(old, name).unwrap_or(old.len());
         let (lead, rest) = old.split_at_checked(start).unwrap_or((old, ""));
+        let end = if is_whole(rest) { line + 1 } else { self.value_end(block, line) };
         let newline = if old.ends_with("\r\n") { "\r\n" } else { "\n" };
         let new = format!("{lead} {}{}{newline}", *quoted(value), if end == line + 1 { comment(rest) } else { "" });
         self.0.splice(line..end, [new]);
         Block { to: block.to + line + 1 - end, ..block }
     }
 
-    /// Adds lines behind the last one of the block that says something.
+    /// Adds lines behind the last one of the block that says something, and the comments that belong to it.
     fn add(&mut self, block: Block, new: Vec<String>) -> Block {
         let said = self.0.get(block.from..block.to).and_then(|lines| lines.iter().rposition(|line| is_telling(line)));
-        let place = said.map_or(if block.indent == 0 { block.to } else { block.from }, |at| block.from + at + 1);
+        let place = said.map_or(if block.indent == 0 { block.to } else { block.from }, |at| {
+            self.comments_end(block, block.from + at + 1)
+        });
         if let Some(before) = place.checked_sub(1).and_then(|at| self.0.get_mut(at))
             && !before.ends_with('\n')
         {
@@ -205,6 +207,13 @@ impl Lines {
         let count = new.len();
         self.0.splice(place..place, new);
         Block { to: block.to + count, ..block }
+    }
+
+    /// Behind the comments that follow at `from` and stand deeper than the block's keys: they belong to what is before.
+    fn comments_end(&self, block: Block, from: usize) -> usize {
+        let lines = self.0.get(from..block.to).unwrap_or_default();
+        let is_deeper = |line: &String| line.trim_start().starts_with('#') && indent_of(line) > block.indent;
+        lines.iter().rposition(is_deeper).map_or(from, |last| from + last + 1)
     }
 
     fn add_nested(&mut self, block: Block, at: &[String], values: &Values) {
@@ -257,6 +266,12 @@ fn comment(rest: &str) -> &str {
         _ => value.find(" #").map_or(rest.len(), |at| lead + at),
     };
     rest.get(behind..).filter(|tail| tail.starts_with(' ') && tail.trim_start().starts_with('#')).unwrap_or_default()
+}
+
+/// Whether a value is a quoted text that ends on its line, as ours are: what follows is no part of it.
+fn is_whole(rest: &str) -> bool {
+    let value = rest.trim_start();
+    value.chars().next().filter(|c| "\"'".contains(*c)).is_some_and(|quote| closing(value, quote).is_some())
 }
 
 /// Behind the quote that closes the one a text begins with.
