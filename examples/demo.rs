@@ -8,6 +8,8 @@
 #[path = "../tests/it/bao/mod.rs"]
 #[expect(dead_code, unused_imports, reason = "the demo needs little of what the tests do")]
 mod bao;
+#[path = "../tests/it/child.rs"]
+mod child;
 #[path = "demo/consumer.rs"]
 mod consumer;
 #[path = "../tests/it/servers.rs"]

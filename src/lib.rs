@@ -10,12 +10,17 @@ pub mod reference;
 
 pub mod rotation;
 
+pub mod facts;
 pub mod vault;
 
+pub mod alert;
 pub mod destination;
 pub mod journal;
+pub mod metrics;
 pub mod protocol;
 pub mod proxmox;
+
+pub mod notify;
 
 pub mod config;
 

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 pub const TOKEN_NAME_BYTES_MAX: usize = 200;
 /// Longest `user@realm`, in bytes (contract section 3).
 pub const OWNER_BYTES_MAX: usize = 64;
-/// Longest name from our own config (remote, job, destination, instance), in bytes.
+/// Longest name from our own config (remote, job, destination, notifier, instance), in bytes.
 pub const LABEL_BYTES_MAX: usize = 64;
 
 /// Why a text is not a name of the wanted kind.
@@ -86,6 +86,10 @@ text_type! {
 text_type! {
     /// A Vault's name in the config, same grammar as [`RemoteName`].
     VaultName, check_label
+}
+text_type! {
+    /// A notifier's name in the config, same grammar as [`RemoteName`].
+    NotifierName, check_label
 }
 text_type! {
     /// A job's name in the config, same grammar as [`RemoteName`].

@@ -77,7 +77,7 @@ pub(crate) fn rotate(
     let listener = |notice: &Notice<'_>| {
         let told: Vec<_> = match notice {
             Notice::Event { .. } | Notice::Warning { .. } => return,
-            Notice::Ended { faults, .. } => faults.iter().map(ToString::to_string).collect(),
+            Notice::Ended { standing, .. } => standing.iter().map(|one| one.fault.to_string()).collect(),
             Notice::Trouble { fault } => vec![fault.to_string()],
         };
         faults.lock().unwrap_or_else(std::sync::PoisonError::into_inner).extend(told);

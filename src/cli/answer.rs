@@ -7,7 +7,9 @@ use clap::CommandFactory;
 
 use super::check;
 use super::client::{Answer, Client};
-use super::commands::{ClientArgs, Command, NowArgs, PauseArgs, Shell};
+use super::commands::{
+    ClientArgs, Command, HistoryArgs, NotifyArgs, NotifyCommand, NowArgs, OneNotifier, PauseArgs, Shell,
+};
 use super::failure::{ClientError, EXIT_FAILED, EXIT_USAGE};
 use super::now::{self, Shown, Waited};
 use super::request::Request;
@@ -84,10 +86,7 @@ impl Asking {
             Command::Now(args) => self.now(&args).await,
             Command::Status(which) => self.status(which.job).await,
             Command::Plan(which) => self.plan(which.job).await,
-            Command::History(args) => {
-                let request = Request::History { job: args.job, limit: args.limit };
-                self.page(&request, |history: &History| history::page(history, text::terminal_width())).await
-            }
+            Command::History(args) => self.history(args).await,
             Command::Tokens => {
                 self.page(&Request::Tokens, |all: &Tokens| tokens::page(all, times::now(), text::terminal_width()))
                     .await
@@ -102,6 +101,11 @@ impl Asking {
             Command::Doctor => self.doctor().await,
             Command::DropIn => self.drop_in().await,
             Command::Reload => self.said(&Request::Reload, "the config on disk is in force").await,
+            Command::Notify(NotifyArgs { command: NotifyCommand::Test(OneNotifier { notifier }) }) => {
+                let text =
+                    format!("the server of {notifier} has taken the test; see whether it arrived where people read");
+                self.said(&Request::NotifyTest(notifier), &text).await
+            }
             Command::Check(args) => {
                 let output = match self.output {
                     Output::Human => check::Output::Human,
@@ -163,6 +167,22 @@ impl Asking {
         Ok(ExitCode::SUCCESS)
     }
 
+    async fn history(&self, args: HistoryArgs) -> Result<ExitCode> {
+        let Some(job) = args.job else { return Err(self.which_history().await?) };
+        let request = Request::History { job, limit: args.limit };
+        self.page(&request, |history: &History| history::page(history, text::terminal_width())).await
+    }
+
+    /// A history is that of one job: which ones there are.
+    async fn which_history(&self) -> Result<Failure> {
+        let all: Status = self.client.ask(&Request::Status(None)).await?.read()?;
+        let names: Vec<_> = all.jobs.iter().filter_map(|job| Some(job.job.as_ref()?.as_str())).collect();
+        let list = text::wrapped("  jobs: ", &names.join(", "), text::terminal_width());
+        Ok(Failure::Usage(format!(
+            "whose history? `rotate history JOB`; `rotate status` has the last rotation of each\n{list}"
+        )))
+    }
+
     async fn order(&self, order: Order, job: JobName) -> Result<ExitCode> {
         let then = format!("{} {job}: taken up; `rotate status {job}` tells what comes of it", order.as_str());
         self.said(&Request::Order(order, job), &then).await
@@ -183,8 +203,11 @@ impl Asking {
     }
 
     async fn resume(&self, job: Option<JobName>) -> Result<ExitCode> {
-        let said = format!("resumed {}", job.as_ref().map_or("every job", |job| job.as_str()));
-        self.said(&Request::Resume(PauseRequest { job, until: None }), &said).await
+        let whom = job.as_ref().map_or_else(|| "every job".to_owned(), ToString::to_string);
+        let answer = self.client.ask(&Request::Resume(PauseRequest { job, until: None })).await?;
+        self.show(&answer, |resumed: &Accepted| {
+            if resumed.jobs.is_empty() { "no job was paused".to_owned() } else { format!("resumed {whom}") }
+        })
     }
 
     async fn doctor(&self) -> Result<ExitCode> {

@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::args::CONFIG_DEFAULT;
 use super::until::Until;
 use crate::protocol::REASON_BYTES_MAX;
-use crate::token::JobName;
+use crate::token::{JobName, NotifierName};
 
 /// Where the daemon listens unless told otherwise.
 pub const SOCKET_DEFAULT: &str = "/run/rotated/rotated.sock";
@@ -52,7 +52,7 @@ pub enum Command {
     Tokens,
     /// Let a waiting retirement go ahead
     Retire(OneJob),
-    /// End a hold: go on where the rotation stopped
+    /// Try now what is on hold or waits for its next try
     Retry(OneJob),
     /// End a hold: stop the rotation where it is, touching nothing
     Abandon(OneJob),
@@ -72,6 +72,8 @@ pub enum Command {
     DropIn,
     /// Let the daemon read its config again, all or nothing
     Reload,
+    /// Those who are told of alerts
+    Notify(NotifyArgs),
     /// Print completions for a shell; needs no daemon
     Completions(CompletionsArgs),
 }
@@ -123,9 +125,9 @@ pub struct OneJob {
 /// The arguments of `rotate history`.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct HistoryArgs {
-    /// Which job
+    /// Which job; without one the jobs are listed
     #[arg(value_name = "JOB")]
-    pub job: JobName,
+    pub job: Option<JobName>,
     /// How many events at most
     #[arg(long, value_name = "N", default_value_t = HISTORY_DEFAULT, value_parser = clap::value_parser!(u32).range(1..))]
     pub limit: u32,
@@ -140,6 +142,29 @@ pub struct PauseArgs {
     /// Until when: `4h`, `3d`, `2026-12-24T08:00Z`, `2026-12-24 08:00 Europe/Berlin`; until `rotate resume` if not given
     #[arg(long, value_name = "TIME")]
     pub until: Option<Until>,
+}
+
+/// The arguments of `rotate notify`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct NotifyArgs {
+    /// What to do with them.
+    #[command(subcommand)]
+    pub command: NotifyCommand,
+}
+
+/// What can be done with a notifier.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum NotifyCommand {
+    /// Send an alert that says that it is a test, and tell what came of it
+    Test(OneNotifier),
+}
+
+/// One notifier.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct OneNotifier {
+    /// Which notifier: the NAME of its section [notify.NAME]
+    #[arg(value_name = "NAME")]
+    pub notifier: NotifierName,
 }
 
 /// The arguments of `rotate check`.
@@ -209,7 +234,7 @@ mod tests {
 
     #[test]
     fn orders_want_exactly_one_job() {
-        for order in ["retire", "retry", "abandon", "undo", "adopt", "history"] {
+        for order in ["retire", "retry", "abandon", "undo", "adopt"] {
             assert_eq!(parsed(order), Err(MissingRequiredArgument), "{order}");
             assert!(parsed(&format!("{order} ci")).is_ok(), "{order}");
             assert!(parsed(&format!("{order} ci web")).is_err(), "{order}");
@@ -221,6 +246,14 @@ mod tests {
         assert!(parsed("pause --until 4h").is_ok());
         assert_eq!(parsed("pause ci --until 2026-12-24T08:00"), Err(ValueValidation));
         assert!(parsed("resume").is_ok());
+    }
+
+    #[test]
+    fn a_test_wants_a_notifier() {
+        assert_eq!(parsed("notify test"), Err(MissingRequiredArgument));
+        assert_eq!(parsed("notify test a/b"), Err(ValueValidation));
+        assert!(parsed("notify test chat").is_ok());
+        assert!(parsed("notify").is_err());
     }
 
     #[test]
@@ -239,7 +272,7 @@ mod tests {
           history      What happened to a job, the newest first
           tokens       Every token on every remote: expiry, rights, and who manages it
           retire       Let a waiting retirement go ahead
-          retry        End a hold: go on where the rotation stopped
+          retry        Try now what is on hold or waits for its next try
           abandon      End a hold: stop the rotation where it is, touching nothing
           undo         Bring an expired token back to life, or stop a retirement that
                        has not begun
@@ -254,6 +287,7 @@ mod tests {
                        changes nothing
           drop-in      Print the systemd drop-in and polkit rule that this config needs
           reload       Let the daemon read its config again, all or nothing
+          notify       Those who are told of alerts
           completions  Print completions for a shell; needs no daemon
           help         Print this message or the help of the given subcommand(s)
 

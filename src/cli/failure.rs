@@ -126,7 +126,8 @@ impl ClientError {
 impl Refused {
     /// Whether it is about what was typed, or about the config.
     fn is_usage(&self) -> bool {
-        self.refusal.problems.is_some() || self.refusal.error.code == FaultCode::JobUnknown
+        self.refusal.problems.is_some()
+            || matches!(self.refusal.error.code, FaultCode::JobUnknown | FaultCode::NotifierUnknown)
     }
 }
 

@@ -6,13 +6,15 @@ use std::io::Write as _;
 use anstyle::{AnsiColor, Style};
 use serde_json::json;
 
+use crate::protocol;
 use crate::protocol::words::{self, phase};
 use crate::protocol::{Tone, Words};
 use crate::rotation::event::Order;
 use crate::rotation::fault::Fault;
 use crate::rotation::job::Job;
 use crate::rotation::ledger::Ledger;
-use crate::rotation::notice::Notice;
+use crate::rotation::notice::{Notice, Stretch};
+use crate::rotation::standing::Standing;
 
 /// The first column's width; longer names push the rest.
 const JOB_WIDTH: usize = 10;
@@ -66,7 +68,7 @@ pub fn as_json(notice: &Notice<'_>) -> serde_json::Value {
             "time": event.at().to_string(),
             "event": event,
         }),
-        Notice::Ended { job, ledger, faults } => json!({
+        Notice::Ended { job, ledger, standing, .. } => json!({
             "kind": "end",
             "job": job.name,
             "remote": job.remote,
@@ -74,8 +76,8 @@ pub fn as_json(notice: &Notice<'_>) -> serde_json::Value {
             "phase": phase(ledger),
             "current": ledger.current(),
             "next_due": ledger.next_due(job).map(|(at, _)| at.to_string()),
-            "ok": faults.is_empty(),
-            "faults": faults,
+            "ok": standing.is_empty(),
+            "faults": standing.iter().map(protocol::Standing::from).collect::<Vec<_>>(),
         }),
         Notice::Trouble { fault } => json!({ "kind": "trouble", "ok": false, "faults": [fault] }),
         Notice::Warning { fault } => json!({ "kind": "warning", "ok": true, "faults": [fault] }),
@@ -87,7 +89,7 @@ pub fn as_json(notice: &Notice<'_>) -> serde_json::Value {
 pub fn human(notice: &Notice<'_>) -> (String, Vec<Words>) {
     match notice {
         Notice::Event { name, ledger, event } => ((*name).to_owned(), words::of_event(ledger, event)),
-        Notice::Ended { job, ledger, faults } => (job.name.to_string(), of_run(job, ledger, faults)),
+        Notice::Ended { job, ledger, time, standing } => (job.name.to_string(), of_run(job, ledger, *time, standing)),
         Notice::Trouble { fault } => ("rotated".to_owned(), vec![of_fault(Tone::Bad, "failed", fault)]),
         Notice::Warning { fault } => ("rotated".to_owned(), vec![of_fault(Tone::Odd, "warning", fault)]),
     }
@@ -98,10 +100,10 @@ fn of_fault(tone: Tone, word: &str, fault: &Fault) -> Words {
 }
 
 /// How a job ended in a run without the daemon: orders that a fault names are given to `rotated --once` then.
-fn of_run(job: &Job, ledger: &Ledger, faults: &[Fault]) -> Vec<Words> {
+fn of_run(job: &Job, ledger: &Ledger, time: Stretch, standing: &[Standing]) -> Vec<Words> {
     let name = &job.name;
-    let mut lines = words::of_end(job, ledger, faults, &format!("rotated --once --job {name}"));
-    for (line, fault) in lines.iter_mut().zip(faults) {
+    let mut lines = words::of_end((job, ledger), standing, time, &format!("rotated --once --job {name}"));
+    for (line, Standing { fault, .. }) in lines.iter_mut().zip(standing) {
         let named = |order: &&Order| fault.next.contains(&format!("`rotate {order}", order = order.as_str()));
         if let Some(order) = Order::ALL.iter().find(named) {
             let order = order.as_str();

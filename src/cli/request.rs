@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::protocol::{PauseRequest, RotateRequest};
+use crate::protocol::{NotifyTest, PauseRequest, RotateRequest};
 use crate::rotation::event::Order;
-use crate::token::JobName;
+use crate::token::{JobName, NotifierName};
 
 /// Longest wait for an answer that the daemon has at hand.
 const PROMPT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -43,6 +43,8 @@ pub enum Request {
     DropIn,
     /// The config again.
     Reload,
+    /// A test of a notifier.
+    NotifyTest(NotifierName),
 }
 
 impl Request {
@@ -62,6 +64,7 @@ impl Request {
             Self::Doctor => "/v1/doctor".to_owned(),
             Self::DropIn => "/v1/drop-in".to_owned(),
             Self::Reload => "/v1/reload".to_owned(),
+            Self::NotifyTest(_) => "/v1/notify/test".to_owned(),
         }
     }
 
@@ -73,6 +76,7 @@ impl Request {
             Self::Order(_, job) => Some(json!({ "job": job })),
             Self::Pause(request) | Self::Resume(request) => Some(json!(request)),
             Self::Reload => Some(json!({})),
+            Self::NotifyTest(notifier) => Some(json!(NotifyTest { notifier: notifier.clone() })),
             Self::Status(_) | Self::History { .. } | Self::Plan(_) | Self::Tokens | Self::Doctor | Self::DropIn => None,
         }
     }
@@ -81,7 +85,7 @@ impl Request {
     #[must_use]
     pub fn timeout(&self) -> Duration {
         match self {
-            Self::Order(..) | Self::Plan(_) | Self::Tokens | Self::Doctor => REMOTES_TIMEOUT,
+            Self::Order(..) | Self::Plan(_) | Self::Tokens | Self::Doctor | Self::NotifyTest(_) => REMOTES_TIMEOUT,
             Self::Status(_)
             | Self::Rotate(_)
             | Self::Pause(_)

@@ -5,18 +5,25 @@ use std::path::PathBuf;
 
 use super::keys::{Zero, span};
 use super::path::absolute;
-use super::section::Section;
+use super::section::{Section, clean};
 use crate::rotation::time::Span;
 use crate::token::Instance;
 
 /// Shortest `late_max`: the servers' own 30 s + 120 s and our longest wait lie below it.
 pub(super) const LATE_MAX_LEAST: Span = Span::from_seconds(180);
+/// Shortest `inventory`: each listing is a request that makes a remote read all of its users.
+pub(super) const INVENTORY_LEAST: Span = Span::from_seconds(60);
+/// Longest `inventory`: what expires is told of some days ahead.
+pub(super) const INVENTORY_MOST: Span = Span::from_days(1);
 /// Longest `late_max`.
 pub(super) const LATE_MAX_MOST: Span = Span::from_days(1);
 
 const STATE_DIR_DEFAULT: &str = "/var/lib/rotated";
 const SOCKET_DEFAULT: &str = "/run/rotated/rotated.sock";
 const METRICS_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9917);
+const INVENTORY_DEFAULT: Span = Span::from_seconds(900);
+/// What `metrics` says where nothing shall listen.
+const METRICS_OFF: &str = "off";
 const LATE_MAX_DEFAULT: Span = Span::from_seconds(600);
 
 /// What the daemon itself needs to know.
@@ -28,8 +35,10 @@ pub struct DaemonSettings {
     pub state_dir: PathBuf,
     /// Where `rotate` finds it.
     pub socket: PathBuf,
-    /// Where Prometheus scrapes it.
-    pub metrics: SocketAddr,
+    /// Where Prometheus scrapes it; none where nothing shall listen.
+    pub metrics: Option<SocketAddr>,
+    /// How often the tokens of each remote are listed.
+    pub inventory: Span,
     /// How late an unanswered request may still take effect.
     pub late_max: Span,
 }
@@ -45,7 +54,8 @@ pub(super) fn read(main: &Section<'_>, hostname: &str) -> Option<DaemonSettings>
             instance: host_instance(main, hostname)?,
             state_dir: STATE_DIR_DEFAULT.into(),
             socket: SOCKET_DEFAULT.into(),
-            metrics: METRICS_DEFAULT,
+            metrics: Some(METRICS_DEFAULT),
+            inventory: INVENTORY_DEFAULT,
             late_max: LATE_MAX_DEFAULT,
         });
     };
@@ -57,18 +67,16 @@ pub(super) fn read(main: &Section<'_>, hostname: &str) -> Option<DaemonSettings>
     };
     let state_dir = path(&section, "state_dir", STATE_DIR_DEFAULT);
     let socket = path(&section, "socket", SOCKET_DEFAULT);
-    let metrics = section.parsed::<SocketAddr>("metrics", "write an address and a port: `127.0.0.1:9917`");
-    let metrics = match metrics {
-        Some(metrics) => Some(metrics.value),
-        None => (!section.has("metrics")).then_some(METRICS_DEFAULT),
-    };
+    let metrics = metrics(&section);
+    let inventory = inventory(&section);
     let late_max = late_max(&section);
     section.close();
     Some(DaemonSettings {
         instance: instance?,
         state_dir: state_dir?,
         socket: socket?,
-        metrics: metrics?,
+        metrics: metrics.ok()?,
+        inventory: inventory?,
         late_max: late_max?,
     })
 }
@@ -93,6 +101,35 @@ fn path(section: &Section<'_>, key: &'static str, default: &str) -> Option<PathB
             None
         }
     }
+}
+
+/// The error is told already.
+fn metrics(section: &Section<'_>) -> Result<Option<SocketAddr>, ()> {
+    let Some(text) = section.text("metrics") else {
+        return if section.has("metrics") { Err(()) } else { Ok(Some(METRICS_DEFAULT)) };
+    };
+    if text.value == METRICS_OFF {
+        return Ok(None);
+    }
+    let parsed = text.value.parse().ok();
+    if parsed.is_none() {
+        let what = format!("`metrics` is no address with a port: `{}`", clean(&text.value));
+        section.findings().add(&text.place, what, "write for example `127.0.0.1:9917`, or `off`");
+    }
+    parsed.map(Some).ok_or(())
+}
+
+fn inventory(section: &Section<'_>) -> Option<Span> {
+    let Some(inventory) = span(section, "inventory", Zero::Refused) else {
+        return (!section.has("inventory")).then_some(INVENTORY_DEFAULT);
+    };
+    if (INVENTORY_LEAST..=INVENTORY_MOST).contains(&inventory.value) {
+        return Some(inventory.value);
+    }
+    let what = format!("`inventory` must lie between {INVENTORY_LEAST} and {INVENTORY_MOST}");
+    let advice = "it says how often every token on a remote is listed; the default `15m` is a good choice";
+    section.findings().add(&inventory.place, what, advice);
+    None
 }
 
 fn late_max(section: &Section<'_>) -> Option<Span> {

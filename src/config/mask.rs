@@ -127,10 +127,12 @@ fn may_be_secret(text: &str, behind: &str) -> bool {
     !reference && !key && text.chars().any(char::is_alphanumeric)
 }
 
-/// Whether `text` looks like a secret wherever it stands: it holds a UUID, an address with a login in it, or what opens
-/// a Vault.
+/// Whether `text` looks like a secret wherever it stands: it holds a UUID, an address with a login or a query in it or
+/// with a path like those of webhooks, or what opens a Vault.
 fn looks_secret(text: &str) -> bool {
-    let login = text.split_once("://").is_some_and(|(_, rest)| rest.contains('@'));
+    let address = text.split_once("://").map(|(_, rest)| rest);
+    let login =
+        address.is_some_and(|rest| rest.contains(['@', '?']) || rest.contains("/services/") || rest.contains("hook"));
     login || holds_uuid(text) || text.split(|c| !in_vault_secret(c)).any(is_vault_secret)
 }
 
@@ -205,6 +207,11 @@ mod tests {
         check(r#"key = "eyJhbGciOiJIUzI1NiJ9.e30.x""#, r#"key = "********""#);
         check(r#"secret = "secret/hunter2""#, r#"secret = "********""#);
         check("root@pam!x=hunter2 secret", "root@pam!x=******** ********");
+        for address in
+            ["hooks.slack.com/services/T0/hunter2", "gotify.example/message?token=hunter2", "x/webhooks/hunter2"]
+        {
+            check(&format!(r#"url = "https://{address}""#), r#"url = "********""#);
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What the operator wrote, checked: `rotated.toml` and `conf.d/*.toml` in, [`Settings`] out, or every [`Problem`] at once.
 //!
 //! ```text
-//! files ── section (key by key) ── keys, vault, remote, job, destination ── conflict (jobs among each other) ── Settings
+//! files ── section (key by key) ── keys, vault, notify, remote, job, destination ── conflict (jobs among each other) ── Settings
 //!                                        └── findings ──────────────── problem (line, caret, advice) ── Problems
 //! ```
 //!
@@ -10,6 +10,7 @@
 //! destination.
 
 mod address;
+mod alerts;
 mod argv;
 mod calendar;
 mod conflict;
@@ -21,6 +22,7 @@ mod job;
 mod keys;
 mod login;
 mod mask;
+mod notify;
 mod path;
 mod problem;
 mod reference;
@@ -41,6 +43,7 @@ use std::sync::Arc;
 use serde_spanned::Spanned;
 use toml::de::DeTable;
 
+pub use alerts::AlertSettings;
 pub use daemon::DaemonSettings;
 pub use job::JobSettings;
 pub use problem::{Colour, LinePlace, Problem, Problems};
@@ -53,9 +56,11 @@ use section::Section;
 use shared::Shared;
 use vault::Vaults;
 
+use crate::notify::options::NotifierOptions;
 use crate::proxmox::options::{Login, RemoteOptions};
+use crate::reference::Local;
 use crate::rotation::job::Strategy;
-use crate::token::{JobName, NameError, RemoteName, TokenId, VaultName};
+use crate::token::{JobName, NameError, NotifierName, RemoteName, TokenId, VaultName};
 use crate::vault::options::VaultOptions;
 
 /// Largest config, all files together, in bytes.
@@ -69,12 +74,18 @@ pub const REMOTES_MAX: usize = 10_000;
 
 /// Most Vaults.
 pub const VAULTS_MAX: usize = 1000;
+/// Most notifiers.
+pub const NOTIFIERS_MAX: usize = 50;
 
 /// A whole config, in which nothing is optional any more that has a default.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// `[daemon]`.
     pub daemon: DaemonSettings,
+    /// `[alerts]`.
+    pub alerts: AlertSettings,
+    /// `[notify.NAME]`.
+    pub notifiers: BTreeMap<NotifierName, NotifierOptions>,
     /// `[remote.NAME]`.
     pub remotes: BTreeMap<RemoteName, RemoteOptions>,
     /// `[vault.NAME]`.
@@ -90,7 +101,7 @@ pub struct Settings {
 pub fn load(path: &Path) -> Result<Settings, Problems> {
     let findings = Findings::default();
     let sources = files::read_all(path, &findings);
-    let host = Host { name: files::hostname(), holds: login::held };
+    let host = Host { name: files::hostname(), holds: login::held, reads: |path| Some(template(path)) };
     settings(&sources, &host, findings)
 }
 
@@ -113,7 +124,7 @@ pub fn check(paths: &[PathBuf]) -> Result<(), Problems> {
 pub fn parse(texts: Vec<(PathBuf, String)>, hostname: &str) -> Result<Settings, Problems> {
     let pieces = |(path, text)| Source::pieces(path, text, split::PIECE_BYTES);
     let sources: Vec<_> = texts.into_iter().flat_map(pieces).collect();
-    let host = Host { name: hostname.to_owned(), holds: |_| None };
+    let host = Host { name: hostname.to_owned(), holds: |_| None, reads: |_| None };
     settings(&sources, &host, Findings::default())
 }
 
@@ -122,6 +133,14 @@ struct Host {
     name: String,
     /// Whose token a remote's login is, where that can be read now.
     holds: fn(&Login) -> Option<TokenId>,
+    /// What a template's file holds.
+    reads: notify::Reads,
+}
+
+/// A template is read as carefully as a secret: whoever can write it could make messages say what they like.
+fn template(path: &Path) -> Result<String, [String; 2]> {
+    let read = Local::File(path.to_owned()).read_now();
+    read.map(|text| text.expose().to_owned()).map_err(|error| [error.because, error.next])
 }
 
 fn settings(sources: &[Source], host: &Host, findings: Findings) -> Result<Settings, Problems> {
@@ -169,9 +188,10 @@ fn assembled<'s>(tables: &'s [Table<'s>], sources: &[Source], host: &Host, findi
         tables.filter_map(|(file, table)| Some((file, Section::root(file, table.as_ref()?, findings)))).collect();
     let ((_, main), added) = roots.split_first()?;
     let daemon = daemon::read(main, &host.name);
+    let alerts = alerts::read(main);
     let defaults = defaults(main);
     for (_, root) in added {
-        for key in ["daemon", "defaults"] {
+        for key in ["daemon", "alerts", "defaults"] {
             if let Some((_, place)) = root.raw(key) {
                 let what = format!("`[{key}]` may stand in the main file only");
                 findings.add(&place, what, "move it there");
@@ -179,6 +199,7 @@ fn assembled<'s>(tables: &'s [Table<'s>], sources: &[Source], host: &Host, findi
         }
     }
     let vaults = vaults(&roots, sources, findings);
+    let notifiers = notifiers(&roots, sources, &vaults, (host.reads, findings));
     let remotes = remotes(&roots, sources, &vaults, findings);
     let calendars = Calendars::new(findings);
     let shared = Shared::default();
@@ -188,7 +209,7 @@ fn assembled<'s>(tables: &'s [Table<'s>], sources: &[Source], host: &Host, findi
     let remotes = remotes.into_iter().filter_map(|(name, remote)| Some((name, remote?))).collect();
     let vaults = vaults.into_iter().filter_map(|(name, vault)| Some((name, vault?))).collect();
     let jobs = jobs.into_iter().map(|job| (job.settings.job.name.clone(), job.settings)).collect();
-    Some(Settings { daemon: daemon?, remotes, vaults, jobs })
+    Some(Settings { daemon: daemon?, alerts: alerts?, notifiers, remotes, vaults, jobs })
 }
 
 fn defaults(main: &Section<'_>) -> JobKeys {
@@ -217,6 +238,20 @@ fn vaults(roots: &[Root<'_>], sources: &[Source], findings: &Findings) -> Vaults
         findings.add_file(0, format!("more than {VAULTS_MAX} Vaults"), "spread them over several daemons");
     }
     named.into_iter().map(|(_, name, section)| (name.clone(), vault::read(name, section))).collect()
+}
+
+fn notifiers(
+    roots: &[Root<'_>],
+    sources: &[Source],
+    vaults: &Vaults,
+    (reads, findings): (notify::Reads, &Findings),
+) -> BTreeMap<NotifierName, NotifierOptions> {
+    let named = named::<NotifierName>(roots, ["notify", "a notifier"], sources);
+    if named.len() > NOTIFIERS_MAX {
+        findings.add_file(0, format!("more than {NOTIFIERS_MAX} notifiers"), "let one of them pass messages on");
+    }
+    let read = |(_, name, section)| Some((NotifierName::clone(&name), notify::read(name, section, vaults, reads)?));
+    named.into_iter().filter_map(read).collect()
 }
 
 fn remotes(roots: &[Root<'_>], sources: &[Source], vaults: &Vaults, findings: &Findings) -> Remotes {

@@ -217,9 +217,11 @@ impl Finding {
 }
 
 impl Place {
-    /// Whether it stands in `auth` of a remote or a Vault, where any value may be a secret by mistake.
+    /// Whether it stands in `auth` of a remote or a Vault, or is an address or a header of a notifier, where any value may
+    /// be a secret by mistake.
     fn is_in_login(&self) -> bool {
-        self.section.ends_with(".auth") && !self.section.starts_with("job.")
+        let sent = self.section.starts_with("notify.") && ["url", "urls", "headers"].contains(&self.key);
+        sent || (self.section.ends_with(".auth") && !self.section.starts_with("job."))
     }
 
     pub(super) fn path(&self) -> String {

@@ -7,6 +7,7 @@ use super::{Problems, Settings, load, parse};
 use crate::rotation::job::{Drift, Retire, Strategy};
 use crate::rotation::time::Span;
 
+mod notify;
 mod own_login;
 mod split;
 mod vault;
@@ -36,6 +37,8 @@ fn the_minimal_config_gets_every_default() {
     let settings = read(MINIMAL).unwrap();
     assert_eq!(settings.daemon.instance.as_str(), "ops1");
     assert_eq!(settings.daemon.late_max, Span::from_seconds(600));
+    assert_eq!(settings.daemon.inventory, Span::from_seconds(900));
+    assert_eq!(settings.daemon.metrics, Some("127.0.0.1:9917".parse().unwrap()));
     let remote = settings.remotes.values().next().unwrap();
     assert_eq!((remote.max_parallel, remote.consumer_url.as_str()), (8, "https://10.0.0.11:8006"));
     let job = &settings.jobs.values().next().unwrap().job;
@@ -43,6 +46,14 @@ fn the_minimal_config_gets_every_default() {
     assert_eq!((job.retire, job.first_retire, job.drift), (Retire::Auto, Retire::Ask, Drift::Copy));
     assert_eq!((job.strategy, &job.window, &job.retire_window), (Strategy::Replace, &None, &None));
     assert_eq!(job.destinations.keys().map(ToString::to_string).collect::<Vec<_>>(), ["file-1"]);
+}
+
+#[test]
+fn metrics_can_be_switched_off() {
+    let metrics = |text: &str| read(&format!("[daemon]\nmetrics = \"{text}\"\n{MINIMAL}")).map(|s| s.daemon.metrics);
+    assert_eq!(metrics("off").unwrap(), None);
+    assert_eq!(metrics("[::1]:0").unwrap(), Some("[::1]:0".parse().unwrap()));
+    assert!(metrics("Off").is_err() && metrics("9917").is_err() && metrics("").is_err());
 }
 
 #[test]
@@ -58,7 +69,7 @@ fn the_annotated_config_names_every_key_and_is_accepted() {
     assert_eq!(job.destinations.keys().map(ToString::to_string).collect::<Vec<_>>(), ["file-1", "push", "vault-1"]);
     // Every key that the reader knows stands in it, if only in a comment.
     let unknown = printed(
-        "[daemon]\nx=1\n[job.x]\nx=1\n[[job.x.destination]]\ntype='file'\nx=1\n[[job.x.destination]]\ntype='vault'\nx=1\n\
+        "[daemon]\nx=1\n[alerts]\nx=1\n[notify.x]\nx=1\n[job.x]\nx=1\n[[job.x.destination]]\ntype='file'\nx=1\n[[job.x.destination]]\ntype='vault'\nx=1\n\
          [remote.x]\nx=1\n[vault.x]\nx=1\n[vault.y.auth]\nx=1\n",
     );
     let known = unknown.lines().filter_map(|line| line.split_once(" knows ")).flat_map(|(_, keys)| keys.split(", "));

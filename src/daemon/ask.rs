@@ -12,11 +12,13 @@ use super::fleet::Fleet;
 use super::service::{Service, room};
 use super::slot::{Place, Taken};
 use super::turn::{Command, Errand};
+use super::watch::Watch;
 use crate::config::{JobSettings, Problems, Settings};
 use crate::journal::SqliteJournal;
 use crate::rotation::fault::{Fault, FaultCode};
 use crate::rotation::ledger::{Ledger, LedgerKey};
 use crate::rotation::ports::Clock;
+use crate::rotation::standing::Standing;
 use crate::rotation::time::{Span, Timestamp};
 use crate::token::JobName;
 
@@ -33,9 +35,7 @@ pub struct View {
     /// Where it is.
     pub place: Place,
     /// What stands against it.
-    pub faults: Vec<Fault>,
-    /// When it is woken next.
-    pub wakes: Option<Timestamp>,
+    pub standing: Vec<Standing>,
     /// Whether it is due and may not begin.
     pub blocked: bool,
 }
@@ -142,6 +142,8 @@ pub struct Handle {
     pub journal: Arc<SqliteJournal>,
     /// Where the config lies.
     pub config: Arc<Path>,
+    /// What is observed.
+    pub watch: Arc<Watch>,
     /// One reload at a time: each reads files and holds a whole config.
     pub(super) reloads: Arc<Semaphore>,
 }
@@ -149,8 +151,14 @@ pub struct Handle {
 impl Handle {
     /// A way to the service that reads these `asks`.
     #[must_use]
-    pub fn new(asks: mpsc::Sender<Ask>, board: Arc<Board>, journal: Arc<SqliteJournal>, config: Arc<Path>) -> Self {
-        Self { asks, board, journal, config, reloads: Arc::new(Semaphore::new(1)) }
+    pub fn new(
+        asks: mpsc::Sender<Ask>,
+        board: Arc<Board>,
+        journal: Arc<SqliteJournal>,
+        config: Arc<Path>,
+        watch: Arc<Watch>,
+    ) -> Self {
+        Self { asks, board, journal, config, watch, reloads: Arc::new(Semaphore::new(1)) }
     }
 
     /// Asks, and waits for the answer.

@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::broadcast;
 
-use super::slot::Slot;
 use crate::config::JobSettings;
 use crate::rotation::event::Event;
 use crate::rotation::fault::Fault;
 use crate::rotation::ledger::{Ledger, LedgerKey};
+use crate::rotation::notice::Stretch;
+use crate::rotation::standing::Standing;
 use crate::token::JobName;
 
 /// How many notices a slow reader may lie behind before it misses some.
@@ -34,15 +35,34 @@ pub enum Told {
         /// Its ledger.
         ledger: Ledger,
         /// What stands against it.
-        faults: Vec<Fault>,
+        standing: Vec<Standing>,
+        /// Why what was asked for was not done.
+        refused: Option<Fault>,
+        /// From when to when.
+        time: Stretch,
         /// Whether it gets another turn at once.
         again: bool,
     },
 }
 
+/// An event that was journaled, and what it changed.
+pub struct Change<'c> {
+    /// The job, if the config has one for this token.
+    pub job: Option<&'c JobName>,
+    /// The ledger before it; none where there was none.
+    pub before: Option<&'c Ledger>,
+    /// The ledger after it.
+    pub after: &'c Ledger,
+    /// Which.
+    pub event: &'c Event,
+}
+
+/// Hears of every event, in order and before anybody else. Must not wait.
+pub type Watcher = Box<dyn Fn(&Change<'_>) + Send + Sync>;
+
 /// See the module's own words.
-#[derive(Debug)]
 pub struct Board {
+    watchers: Vec<Watcher>,
     ledgers: Mutex<BTreeMap<Arc<LedgerKey>, Ledger>>,
     feed: broadcast::Sender<Arc<Told>>,
 }
@@ -52,7 +72,14 @@ impl Board {
     #[must_use]
     pub fn new(ledgers: BTreeMap<LedgerKey, Ledger>) -> Self {
         let ledgers = ledgers.into_iter().map(|(key, ledger)| (Arc::new(key), ledger)).collect();
-        Self { ledgers: Mutex::new(ledgers), feed: broadcast::channel(FEED_MAX).0 }
+        Self { watchers: Vec::new(), ledgers: Mutex::new(ledgers), feed: broadcast::channel(FEED_MAX).0 }
+    }
+
+    /// The same with one more who hears of every event.
+    #[must_use]
+    pub fn watched_by(mut self, watcher: Watcher) -> Self {
+        self.watchers.push(watcher);
+        self
     }
 
     /// The tokens that have a ledger.
@@ -80,7 +107,9 @@ impl Board {
 
     /// An event has been journaled.
     pub fn tell_event(&self, key: &Arc<LedgerKey>, job: Option<&JobName>, ledger: &Ledger, event: &Event) {
-        self.ledgers().insert(Arc::clone(key), ledger.clone());
+        let before = self.ledgers().insert(Arc::clone(key), ledger.clone());
+        let change = Change { job, before: before.as_ref(), after: ledger, event };
+        self.watchers.iter().for_each(|watcher| watcher(&change));
         if self.feed.receiver_count() > 0 {
             let (job, ledger, event) = (job.cloned(), ledger.clone(), event.clone());
             let _ = self.feed.send(Arc::new(Told::Event { job, ledger, event }));
@@ -88,10 +117,9 @@ impl Board {
     }
 
     /// A turn is over.
-    pub fn tell_turn(&self, slot: &Slot, ledger: Ledger) {
+    pub fn tell_turn(&self, turned: impl FnOnce() -> Told) {
         if self.feed.receiver_count() > 0 {
-            let (job, faults, again) = (slot.job.clone(), slot.faults.clone(), !slot.errands.is_empty());
-            let _ = self.feed.send(Arc::new(Told::Turned { job, ledger, faults, again }));
+            let _ = self.feed.send(Arc::new(turned()));
         }
     }
 

@@ -9,6 +9,8 @@ use super::fleet::Fleet;
 use super::turn::world;
 use crate::config::{JobSettings, Settings};
 use crate::destination::Destination;
+use crate::notify::Notifier;
+use crate::notify::options::NotifierOptions;
 use crate::protocol::{Check, Diagnosis, Verdict};
 use crate::proxmox::{PermissionMap, Remote};
 use crate::rotation::fault::{Fault, FaultCode};
@@ -30,6 +32,8 @@ pub(super) async fn of(settings: &Settings, fleet: &Fleet, board: &Board) -> Dia
     });
     let mut checks: Vec<_> = join_all(looks).await.into_iter().flatten().collect();
     checks.extend(fleet.vaults.ending().map(|fault| warning("vaults", "login", fault)));
+    let notifiers = settings.notifiers.values().map(|options| try_notifier(options, fleet));
+    checks.extend(join_all(notifiers).await.into_iter().flatten());
     let jobs = settings.jobs.values().map(|found| try_job(fleet, found));
     checks.extend(join_all(jobs).await.into_iter().flatten());
     Diagnosis { checks }
@@ -124,6 +128,20 @@ fn dangers(subject: &str, login: &TokenId, own: &PermissionMap) -> Vec<Check> {
     checks
 }
 
+/// Nobody is told anything by it.
+async fn try_notifier(options: &NotifierOptions, fleet: &Fleet) -> Vec<Check> {
+    let subject = format!("notifier {}", options.name);
+    let notifier = match Notifier::new(options.clone(), &fleet.vaults) {
+        Ok(notifier) => notifier,
+        Err(fault) => return vec![failed(&subject, "set up", fault)],
+    };
+    let checked = |(server, look): (String, Result<(), Fault>)| {
+        let what = format!("reach {server}");
+        look.map_or_else(|fault| failed(&subject, &what, fault), |()| well(&subject, &what))
+    };
+    notifier.look().await.into_iter().map(checked).collect()
+}
+
 async fn try_job(fleet: &Fleet, found: &JobSettings) -> Vec<Check> {
     let subject = format!("job {}", found.job.name);
     let Some(Ok(remote)) = fleet.remotes.get(&found.job.remote) else { return Vec::new() };
@@ -137,20 +155,29 @@ async fn try_job(fleet: &Fleet, found: &JobSettings) -> Vec<Check> {
 
 async fn try_destination(subject: &str, destination: &Destination) -> Vec<Check> {
     let name = destination.name();
-    let mut checks = Vec::new();
+    let (reads, writes) = (format!("read {name}"), format!("write {name}"));
+    let mut read = None;
     if destination.is_readable() {
-        let what = format!("read {name}");
-        checks.push(match destination.read().await {
-            Ok(_) => well(subject, &what),
-            Err(fault) => failed(subject, &what, fault),
-        });
+        read = Some(destination.read().await.map(drop));
     }
-    let what = format!("write {name}");
-    checks.push(match destination.check_writable().await {
-        Ok(()) => well(subject, &what),
-        Err(fault) => failed(subject, &what, fault),
-    });
-    checks
+    match (read, destination.check_writable().await) {
+        (Some(Err(read)), Err(write)) if is_one_cause(&read, &write) => {
+            vec![failed(subject, &format!("read and write {name}"), write)]
+        }
+        (Some(read), write) => vec![tried(subject, &reads, read), tried(subject, &writes, write)],
+        (None, write) => vec![tried(subject, &writes, write)],
+    }
+}
+
+fn is_one_cause(read: &Fault, write: &Fault) -> bool {
+    (&read.because, &read.next) == (&write.because, &write.next)
+}
+
+fn tried(subject: &str, what: &str, result: Result<(), Fault>) -> Check {
+    match result {
+        Ok(()) => well(subject, what),
+        Err(fault) => failed(subject, what, fault),
+    }
 }
 
 fn no_user_modify(login: &TokenId, owner: &Owner) -> Fault {

@@ -13,14 +13,20 @@ use tokio::sync::mpsc;
 
 use super::ask::{Handle, NotReloaded};
 use super::board::Board;
+use super::clock::SystemClock;
 use super::control::Control;
 use super::halt::Halt;
+use super::inventory;
+use super::notices;
 use super::service::{ASKS_MAX, Service};
 use super::start;
 use super::systemd;
+use super::watch::Watch;
+use super::web::Web;
 use crate::config::Settings;
 use crate::journal::SqliteJournal;
 use crate::rotation::fault::{Fault, FaultCode};
+use crate::rotation::ports::Clock;
 
 /// How long what is left may take at the very end, after the turns have ended: closing the journal and the sockets.
 const CLOSE_WAIT: Duration = Duration::from_secs(5);
@@ -34,32 +40,53 @@ pub fn run(config: PathBuf, settings: Settings) -> Result<(), Fault> {
     let runtime = start::runtime()?;
     let journal = SqliteJournal::open(&settings.daemon.state_dir).map_err(|error| Fault::from(&error))?;
     let ledgers = journal.ledgers().map_err(|error| Fault::from(&error))?;
-    let outcome = runtime.block_on(live(config, settings, journal, Board::new(ledgers)));
+    let watch = Watch::open(&settings.daemon.state_dir, SystemClock.now()).map_err(|error| unmeasured(&error))?;
+    let watch = Arc::new(watch);
+    let observer = Arc::clone(&watch);
+    let board = Board::new(ledgers).watched_by(Box::new(move |change| observer.observe(change)));
+    let outcome = runtime.block_on(live(config, settings, journal, (board, watch)));
     // A look that was cut off may still hold a blocking thread.
     runtime.shutdown_timeout(CLOSE_WAIT);
     outcome
 }
 
-async fn live(config: PathBuf, settings: Settings, journal: SqliteJournal, board: Board) -> Result<(), Fault> {
+fn unmeasured(error: &dyn std::error::Error) -> Fault {
+    let next = "please report it with the config";
+    Fault::lasting(FaultCode::Internal, "could not begin to count", error.to_string(), next)
+}
+
+async fn live(
+    config: PathBuf,
+    settings: Settings,
+    journal: SqliteJournal,
+    (board, watch): (Board, Arc<Watch>),
+) -> Result<(), Fault> {
     let (journal, board, halt) = (Arc::new(journal), Arc::new(board), Halt::default());
     let (asks, mut inbox) = mpsc::channel(ASKS_MAX);
-    let handle = Handle::new(asks, Arc::clone(&board), Arc::clone(&journal), config.into());
+    let handle = Handle::new(asks, Arc::clone(&board), Arc::clone(&journal), config.into(), watch);
     let system = |error: std::io::Error| start::refused_by_system(&error);
-    let socket = settings.daemon.socket.clone();
+    let (socket, metrics) = (settings.daemon.socket.clone(), settings.daemon.metrics);
     let mut service = Service::new(Arc::new(settings), journal, board, halt.clone()).map_err(system)?;
     let signals = SignalsInfo::<WithOrigin>::new([SIGHUP, SIGINT, SIGTERM]).map_err(system)?;
+    let web = metrics.map(|address| Web::open(address, handle.clone())).transpose()?;
     let control = Control::open(&socket, handle.clone())?;
     let mut beside = tokio::task::JoinSet::new();
     beside.spawn(hear(signals, handle.clone(), halt));
+    beside.spawn(inventory::keep(handle.clone()));
+    beside.spawn(notices::follow(handle.clone()));
     beside.spawn(systemd::follow(handle));
     service.tell_plans("started");
     let outcome = service.run(&mut inbox).await.map_err(system);
     // Nobody answers any more: whoever asks is told so at once.
     drop(inbox);
     control.close();
+    web.iter().for_each(Web::close);
     systemd::stopping().await;
     service.wind_down().await;
     control.end().await;
+    if let Some(web) = web {
+        web.end().await;
+    }
     tracing::info!("stopped");
     outcome
 }
@@ -102,6 +129,7 @@ impl Handle {
         let _one = self.reloads.acquire().await;
         systemd::reloading().await;
         let reloaded = self.go_over().await;
+        self.watch.reloaded(reloaded.is_ok(), SystemClock.now());
         systemd::ready().await;
         match &reloaded {
             // The service has told what there is to do now.

@@ -7,7 +7,8 @@ use futures_util::stream::{self, StreamExt};
 
 use super::halt::Halt;
 use super::live::{Live, OwnLogin};
-use super::turn::{Begin, Command, Errand, standing, stopped, world};
+use super::standing;
+use super::turn::{Begin, Command, Errand, stopped, world};
 use super::turns::remote_gone;
 use super::worker::{Stop, Worker};
 use crate::config::{JobSettings, Settings};
@@ -15,9 +16,10 @@ use crate::proxmox::Remote;
 use crate::rotation::event::{Event, Order};
 use crate::rotation::fault::Fault;
 use crate::rotation::ledger::{Ledger, LedgerKey};
-use crate::rotation::notice::{Listener, Notice};
+use crate::rotation::notice::{Listener, Notice, Stretch};
 use crate::rotation::ports::{Clock, Journal};
-use crate::rotation::time::Span;
+use crate::rotation::standing::Standing;
+use crate::rotation::time::{Span, Timestamp};
 use crate::token::{JobName, RemoteName};
 use crate::vault::Vaults;
 
@@ -89,7 +91,7 @@ impl<J: Journal + Sync, C: Clock + Sync> Once<'_, J, C> {
             Ok(remote) => remote,
             Err(fault) => {
                 for (job, ledger) in jobs {
-                    self.tell(&Notice::Ended { job: &job.job, ledger: &ledger, faults: std::slice::from_ref(&fault) });
+                    self.end(job, &ledger, vec![fault.clone()], self.clock.now());
                 }
                 return false;
             }
@@ -106,18 +108,30 @@ impl<J: Journal + Sync, C: Clock + Sync> Once<'_, J, C> {
         (settings, mut ledger): (&JobSettings, Ledger),
         wanted: &Wanted,
     ) -> bool {
+        let began = self.clock.now();
         let ended = match world(remote, vaults, settings) {
             Ok(live) => self.drive(&live, settings, &mut ledger, wanted).await,
             Err(fault) => Ok(vec![fault]),
         };
-        let mut faults = match ended {
+        let faults = match ended {
             Ok(faults) => faults,
             Err(stop) => vec![stopped(&stop, &ledger.key)],
         };
-        faults.extend(standing(&ledger));
-        faults.dedup();
-        self.tell(&Notice::Ended { job: &settings.job, ledger: &ledger, faults: &faults });
-        faults.is_empty()
+        self.end(settings, &ledger, faults, began)
+    }
+
+    /// Tells how the job ended: what went wrong in this run, and what stands against it; true if that is nothing.
+    fn end(&self, settings: &JobSettings, ledger: &Ledger, faults: Vec<Fault>, began: Timestamp) -> bool {
+        let now = self.clock.now();
+        let of_run: Vec<_> = faults.into_iter().map(|fault| Standing::now(fault, now)).collect();
+        let standing = standing::of(ledger, (self.settings, Some(settings)), now, (&of_run, None));
+        self.tell(&Notice::Ended {
+            job: &settings.job,
+            ledger,
+            time: Stretch { began, ended: now },
+            standing: &standing,
+        });
+        standing.is_empty()
     }
 
     async fn drive(
@@ -135,7 +149,9 @@ impl<J: Journal + Sync, C: Clock + Sync> Once<'_, J, C> {
         let command = wanted.order.map(Command::Order);
         let rehearse = wanted.rehearse;
         let errand = Errand { command, asked, rehearse, begin: Begin::Due, by: wanted.by.clone() };
+        let mut errand = errand.fitting(ledger);
         let refused = worker.take_orders(ledger, &settings.job, &errand).await?;
+        errand.asked &= refused.is_none();
         let faults = worker.turn(ledger, &settings.job, &errand, ONCE_PATIENCE).await?;
         Ok(refused.into_iter().chain(faults).collect())
     }

@@ -20,19 +20,22 @@ use tracing::field::display;
 
 use super::alarm::{Alarm, Rang};
 use super::ask::{Ask, Pulse, View};
-use super::board::Board;
+use super::board::{Board, Told};
 use super::clock::SystemClock;
 use super::fleet::Fleet;
 use super::halt::Halt;
 use super::queue::Queue;
-use super::slot::{ERRANDS_MAX, Ground, Place, Slot, Taken, look_interval, spread};
-use super::turn::{Begin, Errand, standing};
+use super::slot::{ERRANDS_MAX, Ground, Place, Slot, Taken, look_interval, look_pause, spread};
+use super::standing;
+use super::turn::{Begin, Errand};
 use super::turns::{Ended, Turn, log_fault};
 use crate::config::{JobSettings, Settings};
 use crate::journal::SqliteJournal;
 use crate::rotation::fault::{Fault, FaultCode};
 use crate::rotation::ledger::{Ledger, LedgerKey};
+use crate::rotation::notice::Stretch;
 use crate::rotation::ports::Clock;
+use crate::rotation::standing::Standing;
 use crate::rotation::time::{Span, Timestamp};
 
 /// How many turns there may be at a time, over all remotes.
@@ -211,6 +214,7 @@ impl Service {
         let blocked = self.is_blocked(key);
         let Some(slot) = self.slots.get_mut(key) else { return self.queue.done(key) };
         slot.place = Place::Turns;
+        slot.turn_began = SystemClock.now();
         let (mut errand, taken) = slot.errands.pop_front().unwrap_or_default();
         if blocked && !errand.asked {
             errand.begin = Begin::Nothing;
@@ -244,28 +248,44 @@ impl Service {
         let Some(slot) = self.slots.get_mut(&key) else { return };
         slot.place = Place::Rests;
         slot.look_at = now + interval;
-        let (faults, stopped) = match ended {
-            Ok(Ended { live, faults, stopped }) => {
+        let (faults, refused, stopped) = match ended {
+            Ok(Ended { live, faults, refused, stopped }) => {
                 slot.live = live.filter(|_| ledger.rotation.is_some());
-                (faults, stopped)
+                (faults, refused, stopped)
             }
-            Err(error) => (vec![panicked(&key, &error)], true),
+            Err(error) => (vec![panicked(&key, &error)], None, true),
         };
-        let mut all = faults;
-        all.extend(standing(&ledger));
-        all.dedup();
-        all.iter().filter(|fault| !slot.faults.contains(fault)).for_each(|fault| log_fault(&key, slot.name(), fault));
-        slot.faults = all;
+        slot.faults = faults.into_iter().map(|fault| Standing::now(fault, now)).collect();
         // What a turn could not do for now is not tried without a pause.
-        let least = if stopped { now + interval } else { now + REST_LEAST };
+        slot.blind = if ledger.unseen.is_some() { slot.blind.saturating_add(1) } else { 0 };
+        let least = match slot.blind {
+            _ if stopped => now + interval,
+            0 => now + REST_LEAST,
+            blind => now + look_pause(&key, blind),
+        };
         slot.blocked = false;
-        self.board.tell_turn(slot, ledger);
         self.count_hold(&key);
         self.block_if_due(&key, now);
         self.enter(&key, now, least);
+        self.tell_turn(&key, ledger, refused, now);
         if self.slots.get(&key).is_some_and(|slot| !slot.errands.is_empty()) {
             self.ready(&key);
         }
+    }
+
+    /// Tells those who follow, and the log what it has not been told yet.
+    fn tell_turn(&mut self, key: &Arc<LedgerKey>, ledger: Ledger, refused: Option<Fault>, at: Timestamp) {
+        let next_look = self.timetable.at(key);
+        let Some(slot) = self.slots.get_mut(key) else { return };
+        let standing = standing::of(&ledger, (&self.settings, slot.job.as_deref()), at, (&slot.faults, next_look));
+        let faults: Vec<_> = standing.iter().map(|one| one.fault.clone()).collect();
+        for fault in faults.iter().filter(|fault| !slot.logged.contains(fault)).chain(&refused) {
+            log_fault(key, slot.name(), fault);
+        }
+        slot.logged = faults;
+        let (job, again) = (slot.job.clone(), !slot.errands.is_empty());
+        let time = Stretch { began: slot.turn_began, ended: at };
+        self.board.tell_turn(|| Told::Turned { job, ledger, standing, refused, time, again });
     }
 
     /// Something is due and may not begin: it waits until fewer are on hold there.
@@ -353,14 +373,10 @@ impl Service {
 
     /// What can be said of one token.
     pub(super) fn view(&self, slot: &Slot) -> View {
-        View {
-            job: slot.job.clone(),
-            ledger: self.board.ledger(&slot.key),
-            place: slot.place,
-            faults: slot.faults.clone(),
-            wakes: self.timetable.at(&slot.key),
-            blocked: slot.blocked,
-        }
+        let (ledger, next_look) = (self.board.ledger(&slot.key), self.timetable.at(&slot.key));
+        let config = (self.settings.as_ref(), slot.job.as_deref());
+        let standing = standing::of(&ledger, config, SystemClock.now(), (&slot.faults, next_look));
+        View { job: slot.job.clone(), ledger, place: slot.place, standing, blocked: slot.blocked }
     }
 }
 

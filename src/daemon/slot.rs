@@ -8,8 +8,11 @@ use tokio::sync::oneshot;
 use super::live::Live;
 use super::turn::Errand;
 use crate::config::JobSettings;
+use crate::rotation::backoff::delay;
 use crate::rotation::fault::Fault;
 use crate::rotation::ledger::LedgerKey;
+use crate::rotation::mark::RotationId;
+use crate::rotation::standing::Standing;
 use crate::rotation::time::{Span, Timestamp};
 use crate::token::{JobName, RemoteName, VaultName};
 
@@ -50,8 +53,14 @@ pub struct Slot {
     pub live: Option<Arc<Live>>,
     /// When it is looked at, even if nothing is due.
     pub look_at: Timestamp,
-    /// What stood against it after its last turn.
-    pub faults: Vec<Fault>,
+    /// When its last turn began.
+    pub turn_began: Timestamp,
+    /// How many looks in a row have failed.
+    pub blind: u32,
+    /// What went wrong in its last turn, beside the rotation itself.
+    pub faults: Vec<Standing>,
+    /// What the log has been told already of what stands against it.
+    pub logged: Vec<Fault>,
     /// Whether something is due that may not begin, because too much is on hold there.
     pub blocked: bool,
 }
@@ -68,7 +77,10 @@ impl Slot {
             errands: VecDeque::new(),
             live: None,
             look_at,
+            turn_began: look_at,
+            blind: 0,
             faults: Vec::new(),
+            logged: Vec::new(),
             blocked: false,
         }
     }
@@ -107,10 +119,22 @@ pub fn look_interval(count: usize) -> Span {
     LOOK_INTERVAL.max(LOOK_SPACING.times(count as u64))
 }
 
+/// How long a token rests after so many looks in a row that failed: a remote that is away is not asked again and again.
+#[must_use]
+pub fn look_pause(key: &LedgerKey, blind: u32) -> Span {
+    let own = uuid::Uuid::from_u128(u128::from(spread(key, LOOK_INTERVAL).millis()));
+    delay(blind, RotationId::new(own))
+}
+
 /// A token's own part of the interval, so that not all are looked at together: a hash of its name.
 #[must_use]
 pub fn spread(key: &LedgerKey, interval: Span) -> Span {
-    let digest = ring::digest::digest(&ring::digest::SHA256, key.to_string().as_bytes());
+    part(&key.to_string(), interval)
+}
+
+/// A part of the interval that belongs to this text: a hash.
+pub(super) fn part(text: &str, interval: Span) -> Span {
+    let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
     let bytes = digest.as_ref().first_chunk::<4>().copied().unwrap_or_default();
     let part = u128::from(u32::from_be_bytes(bytes)) * u128::from(interval.millis()) / (u128::from(u32::MAX) + 1);
     Span::from_millis(u64::try_from(part).unwrap_or_default())
@@ -120,9 +144,19 @@ pub fn spread(key: &LedgerKey, interval: Span) -> Span {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::{LOOK_INTERVAL, look_interval, spread};
+    use super::{LOOK_INTERVAL, look_interval, look_pause, spread};
     use crate::rotation::ledger::LedgerKey;
     use crate::rotation::time::Span;
+
+    #[test]
+    fn looks_that_fail_become_rare_and_do_not_come_together() {
+        let key = |n: u32| LedgerKey { remote: "lab".parse().unwrap(), token: format!("ci@pve!t{n}").parse().unwrap() };
+        let pauses: Vec<_> = (1..30).map(|blind| look_pause(&key(1), blind).millis()).collect();
+        assert!(pauses[0] >= 1500 && pauses[28] >= 450_000, "{pauses:?}");
+        assert!(pauses.iter().all(|pause| *pause <= 600_000), "{pauses:?}");
+        let apart: BTreeSet<_> = (0..100).map(|n| look_pause(&key(n), 20)).collect();
+        assert!(apart.len() > 50, "{}", apart.len());
+    }
 
     #[test]
     fn looks_are_spread_and_bounded() {

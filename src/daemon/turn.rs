@@ -49,6 +49,20 @@ pub enum Command {
     Unpause,
 }
 
+impl Errand {
+    /// The errand as it fits the ledger: to retry a rotation that was refused or given up, and waits for its next try or
+    /// for its day, is to rotate now.
+    #[must_use]
+    pub fn fitting(&self, ledger: &Ledger) -> Self {
+        let retries = self.command == Some(Command::Order(Order::Retry));
+        let over = ledger.rotation.is_none() && ledger.hold.is_none() && !ledger.removed;
+        if retries && over && ledger.refused.is_some() {
+            return Self { command: None, asked: true, ..self.clone() };
+        }
+        self.clone()
+    }
+}
+
 /// Whether a turn may begin a rotation that is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Begin {
@@ -121,7 +135,8 @@ impl<J: Journal, C: Clock> Worker<'_, Live, J, C> {
         Ok(faults)
     }
 
-    /// A job that is back in the config goes on; asking for a held job is the order to retry it.
+    /// A job that is back in the config goes on; asking for a held job is the order to retry it. A rotation that is
+    /// asked for and may not begin is refused here, like an order that does not fit.
     ///
     /// # Errors
     /// As for [`Worker::turn`], which comes after it.
@@ -137,6 +152,7 @@ impl<J: Journal, C: Clock> Worker<'_, Live, J, C> {
             Some(Command::Order(order)) => self.order(ledger, order, &errand.by).await?,
             Some(Command::Pause(until)) => self.pause(ledger, until, &errand.by).await?,
             Some(Command::Unpause) => self.unpause(ledger, &errand.by).await?,
+            None if errand.asked && ledger.rotation.is_none() => ledger.may_begin(self.clock.now()),
             None => Ok(()),
         };
         Ok(taken.err())
@@ -156,38 +172,12 @@ impl<J: Journal, C: Clock> Worker<'_, Live, J, C> {
     }
 }
 
-/// What stands against the job after a turn: a hold, a rotation that did not reach grace, a retirement that failed, a
-/// rotation that was refused or given up and not yet made good.
-#[must_use]
-pub fn standing(ledger: &Ledger) -> Vec<Fault> {
-    let mut faults = match (&ledger.hold, &ledger.rotation) {
-        (Some(hold), _) => vec![Fault::clone(hold)],
-        (None, Some(rotation)) => {
-            vec![rotation.trouble.as_ref().map_or_else(|| unfinished(ledger), |trouble| trouble.fault.clone())]
-        }
-        (None, None) => ledger.refused.iter().map(|trouble| trouble.fault.clone()).collect(),
-    };
-    let troubles = ledger.entries.values().filter_map(|entry| entry.trouble.as_ref());
-    faults.extend(troubles.map(|trouble| trouble.fault.clone()));
-    faults
-}
-
 fn no_rehearsal(ledger: &Ledger, job: &Job) -> Fault {
     Fault::lasting(
         FaultCode::OrderRefused,
         format!("did not rehearse {}", ledger.key),
         "a rotation of it is under way or on hold, and going on with it would not be a rehearsal",
         format!("let it end first; on hold that takes `rotate retry {0}` or `rotate abandon {0}`", job.name),
-    )
-}
-
-/// A rotation that waits without a fault: an older write may still land (PROTOCOL R5).
-fn unfinished(ledger: &Ledger) -> Fault {
-    Fault::passing(
-        FaultCode::DestinationUnanswered,
-        format!("the rotation of {} has not reached its grace", ledger.key),
-        "an earlier write of another secret got no answer and may still land",
-        "nothing: it goes on after `late_max`, by the daemon or the next run; both tokens work until then",
     )
 }
 

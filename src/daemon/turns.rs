@@ -45,6 +45,8 @@ pub(super) struct Ended {
     pub live: Option<Arc<Live>>,
     /// What went wrong beside the rotation itself.
     pub faults: Vec<Fault>,
+    /// Why what was asked for was not done. It is told to whoever asked, and is no trouble of the token.
+    pub refused: Option<Fault>,
     /// Whether nothing further may happen to the token for now: the journal or the core refused something.
     pub stopped: bool,
 }
@@ -61,7 +63,7 @@ impl Turn {
             Ok(live) => live,
             Err(fault) => {
                 answer(taken, Err(fault.clone()));
-                return Ended { live: None, faults: vec![fault], stopped: false };
+                return Ended { live: None, faults: vec![fault], refused: None, stopped: false };
             }
         };
         let mut ledger = self.board.ledger(&self.key);
@@ -85,17 +87,18 @@ impl Turn {
             }
             let Some(settings) = &self.job else {
                 answer(taken, Ok(()));
-                return Ok(worker.orphan_turn(&mut ledger, Span::ZERO).await?.into_iter().collect());
+                return Ok((worker.orphan_turn(&mut ledger, Span::ZERO).await?.into_iter().collect(), None));
             };
-            let refused = worker.take_orders(&mut ledger, &settings.job, &self.errand).await?;
+            let mut errand = self.errand.fitting(&ledger);
+            let refused = worker.take_orders(&mut ledger, &settings.job, &errand).await?;
             answer(taken, refused.clone().map_or(Ok(()), Err));
-            let mut faults = worker.turn(&mut ledger, &settings.job, &self.errand, Span::ZERO).await?;
-            faults.extend(refused);
-            Ok(faults)
+            errand.asked &= refused.is_none();
+            let faults = worker.turn(&mut ledger, &settings.job, &errand, Span::ZERO).await?;
+            Ok((faults, refused))
         };
         match outcome.await {
-            Ok(faults) => Ended { live: Some(live), faults, stopped: false },
-            Err(stop) => Ended { live: Some(live), faults: vec![self.told(&stop)], stopped: true },
+            Ok((faults, refused)) => Ended { live: Some(live), faults, refused, stopped: false },
+            Err(stop) => Ended { live: Some(live), faults: vec![self.told(&stop)], refused: None, stopped: true },
         }
     }
 

@@ -136,8 +136,10 @@ impl<W: World, J: Journal, C: Clock> Worker<'_, W, J, C> {
                 Ok(Ok(()))
             }
             Err(fault) => {
-                self.record(ledger, vec![Event::Refused { fault: fault.clone(), at: now }]).await?;
-                Ok(Err(fault))
+                let refused = Event::Refused { fault: fault.clone(), rehearse: wish.rehearse, at: now };
+                self.record(ledger, vec![refused]).await?;
+                let kept = if wish.rehearse { &ledger.rehearsal } else { &ledger.refused };
+                Ok(Err(kept.as_ref().map_or(fault, |trouble| trouble.fault.clone())))
             }
         }
     }
@@ -253,7 +255,12 @@ impl<W: World, J: Journal, C: Clock> Worker<'_, W, J, C> {
 fn fits(ledger: &Ledger, event: &Event, verb: &str) -> Result<(), Fault> {
     ledger.clone().apply(event).map(drop).map_err(|illegal| {
         let what = format!("did not {verb} {}", ledger.key);
-        let next = "nothing was changed; `rotate status` tells what the job is doing";
+        let next = match verb {
+            "retry" => {
+                "nothing was changed; `rotate now JOB` rotates it now, `rotate status JOB` tells what it is doing"
+            }
+            _ => "nothing was changed; `rotate status JOB` tells what it is doing",
+        };
         Fault::lasting(FaultCode::OrderRefused, what, illegal.because, next)
     })
 }

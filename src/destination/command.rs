@@ -232,7 +232,7 @@ fn not_started(role: Role, argv: &[String], error: &io::Error) -> Fault {
     // Out of processes, files or memory for a moment, or just being written; everything else stays.
     let errno = error.raw_os_error().map(Errno::from_raw_os_error);
     if [Errno::AGAIN, Errno::NOMEM, Errno::MFILE, Errno::NFILE, Errno::TXTBSY].map(Some).contains(&errno) {
-        return Fault::passing(role.code(), what, error.to_string(), "see what uses up the machine; it is tried again");
+        return Fault::passing(role.code(), what, error.to_string(), "see what uses up the machine");
     }
     Fault::lasting(role.code(), what, error.to_string(), next)
 }

@@ -230,7 +230,7 @@ impl FileTarget {
                 code(attempt),
                 self.what(attempt),
                 error.to_string(),
-                "see with `fuser` who holds the folder; it is tried again",
+                "see with `fuser` who holds the folder",
             ),
             ReplaceError::Changed => Fault::passing(
                 FaultCode::DestinationConflict,
@@ -256,10 +256,10 @@ impl FileTarget {
             Errno::ROFS => "mount it writable, or add the folder to ReadWritePaths= of the unit",
             Errno::NAMETOOLONG => "give a shorter path",
             Errno::NOSPC | Errno::DQUOT | Errno::FBIG => {
-                return Fault::passing(code(attempt), self.what(attempt), because, "make room; it is tried again");
+                return Fault::passing(code(attempt), self.what(attempt), because, "make room");
             }
             _ => {
-                let next = "look at the file system; it is tried again";
+                let next = "look at the file system";
                 return Fault::passing(code(attempt), self.what(attempt), because, next);
             }
         };

@@ -3,6 +3,7 @@
 
 pub mod tls;
 mod trust;
+mod vitals;
 
 use std::error::Error;
 use std::path::Path;
@@ -13,6 +14,7 @@ use rustls::ClientConfig;
 use zeroize::Zeroizing;
 
 pub use trust::{Fingerprint, FingerprintError, Trust};
+pub use vitals::Vitals;
 
 /// What becomes of a connection after its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

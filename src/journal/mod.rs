@@ -98,6 +98,12 @@ impl SqliteJournal {
         .collect()
     }
 
+    /// Whether the last write went well, or there was none yet.
+    #[must_use]
+    pub fn is_well(&self) -> bool {
+        self.writer.is_well()
+    }
+
     /// How many transactions were committed since it was opened; fewer than appends, where they met.
     #[must_use]
     pub fn commits(&self) -> u64 {

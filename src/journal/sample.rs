@@ -122,9 +122,9 @@ pub(crate) fn whole_life() -> (LedgerKey, Vec<Event>) {
 }
 
 /// A rotation whose create got no answer, and which then may not grant.
-pub(super) fn abandoned() -> (LedgerKey, Vec<Event>) {
+pub(crate) fn abandoned() -> (LedgerKey, Vec<Event>) {
     let events = vec![
-        Event::Refused { fault: fault(), at: at(0) },
+        Event::Refused { fault: fault(), rehearse: false, at: at(0) },
         Event::Sick { because: "file-1 holds nothing".to_owned(), at: at(1) },
         Event::Well { at: at(2) },
         planned(plan(2, "build-a", None)),
@@ -143,7 +143,7 @@ pub(super) fn abandoned() -> (LedgerKey, Vec<Event>) {
 }
 
 /// A rotation that cannot go on after publishing began.
-pub(super) fn held() -> (LedgerKey, Vec<Event>) {
+pub(crate) fn held() -> (LedgerKey, Vec<Event>) {
     let command = Step::Publish(destination("command-1"));
     let mut events = vec![planned(plan(3, "web-a", None))];
     for step in [Step::Create, Step::Grant, Step::Verify] {

@@ -155,7 +155,7 @@ fn one_of_each() -> Vec<Event> {
         Event::Rebuilt { current: ci.clone(), expiry, at },
         Event::Found { name: ci.clone(), expiry, at },
         planned(Plan { asked_by: Some(AskedBy::new("text")), ..plan(1, "ci-b", Some("ci-a")) }),
-        Event::Refused { fault: fault(), at },
+        Event::Refused { fault: fault(), rehearse: true, at },
         Event::Named { fresh: ci.clone(), reuse: true, at },
         Event::Done { step: Step::Create, gave: Gave::Effect, at },
         Event::Failed { step: Step::Create, fault: fault(), at },
@@ -231,7 +231,7 @@ const PLACES: &str = "at because by current event expiry.at
     plan.asked_by plan.at plan.comment plan.destinations.*.after plan.destinations.*.late plan.destinations.*.readable plan.drifted
     plan.expire plan.fresh plan.grace plan.grants.[].path plan.grants.[].propagate plan.grants.[].role plan.instance
     plan.job plan.late_max plan.listed plan.privsep plan.reason plan.rehearse plan.first_retire plan.retire plan.retire_after plan.reuse
-    plan.rotation plan.stale plan.stale_expiry plan.strategy reuse
+    plan.rotation plan.stale plan.stale_expiry plan.strategy rehearse reuse
     step step.after step.confirm step.delete step.discard step.expire step.extend.[] step.extend.[].at step.publish
     step.recover step.revive until";
 

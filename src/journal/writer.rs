@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior, params};
@@ -26,6 +26,7 @@ pub(super) struct Writer {
     queue: Option<mpsc::Sender<Order>>,
     thread: Option<JoinHandle<()>>,
     commits: Arc<AtomicU64>,
+    refuses: Arc<AtomicBool>,
 }
 
 enum Order {
@@ -46,10 +47,12 @@ impl Writer {
         let (queue, orders) = mpsc::channel(QUEUE_MAX);
         let commits = Arc::new(AtomicU64::new(0));
         let last = last_row(&connection).map_err(|source| JournalError::sqlite("read", path, source))?;
-        let scribe = Scribe { connection, last, path: path.to_owned(), commits: Arc::clone(&commits) };
+        let refuses = Arc::new(AtomicBool::new(false));
+        let (commits_too, refuses_too) = (Arc::clone(&commits), Arc::clone(&refuses));
+        let scribe = Scribe { connection, last, path: path.to_owned(), commits: commits_too, refuses: refuses_too };
         let thread = thread::Builder::new().name("journal".to_owned()).spawn(move || scribe.run(orders));
         let thread = thread.map_err(|source| files("start the thread that writes", path, source))?;
-        Ok(Self { queue: Some(queue), thread: Some(thread), commits })
+        Ok(Self { queue: Some(queue), thread: Some(thread), commits, refuses })
     }
 
     /// Appends `records`, all or none. When it returns, they survive a crash.
@@ -62,6 +65,11 @@ impl Writer {
     /// How many transactions it has committed.
     pub(super) fn commits(&self) -> u64 {
         self.commits.load(Ordering::Relaxed)
+    }
+
+    /// Whether the last append was written, and the thread is there for the next.
+    pub(super) fn is_well(&self) -> bool {
+        !self.refuses.load(Ordering::Relaxed) && self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
     }
 
     /// Changes the connection's settings, to provoke failures.
@@ -94,6 +102,8 @@ struct Scribe {
     last: i64,
     path: PathBuf,
     commits: Arc<AtomicU64>,
+    /// Whether the last append was refused.
+    refuses: Arc<AtomicBool>,
 }
 
 impl Scribe {
@@ -132,6 +142,7 @@ impl Scribe {
     }
 
     fn answer(&self, append: Append, result: &Result<(), Refusal>) {
+        self.refuses.store(result.is_err(), Ordering::Relaxed);
         let fault = |refusal: &Refusal| refusal.fault(&self.path.display().to_string(), &append.key);
         let result = result.as_ref().copied().map_err(fault);
         // Nobody listens when the rotation was cut off; the record stands all the same.

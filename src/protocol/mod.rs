@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::rotation::event::{Event, Reason};
 use crate::rotation::fault::Fault;
-use crate::token::{Grant, JobName, RemoteName, TokenId, TokenName};
+use crate::rotation::standing;
+use crate::token::{Grant, JobName, NotifierName, RemoteName, TokenId, TokenName};
 
 /// Longest request body, in bytes.
 pub const REQUEST_BYTES_MAX: usize = 64 * 1024;
@@ -91,6 +92,14 @@ pub struct PauseRequest {
     pub until: Option<String>,
 }
 
+/// `POST /v1/notify/test`: what is asked, and the answer when the notifier's server has taken the test.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NotifyTest {
+    /// Which notifier.
+    pub notifier: NotifierName,
+}
+
 /// `GET /v1/status`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
@@ -100,6 +109,9 @@ pub struct Status {
     pub instance: String,
     /// Its time now.
     pub now: String,
+    /// Whether nothing is wrong: no job is on hold, nothing stands against one, and there is no trouble.
+    #[serde(default)]
+    pub well: bool,
     /// Every token that it looks after, in the order of jobs.
     pub jobs: Vec<JobStatus>,
     /// What is wrong beyond single jobs: nothing new begins on a remote, …
@@ -139,8 +151,43 @@ pub struct JobStatus {
     pub paused: Option<String>,
     /// Whether a token waits for `rotate retire`.
     pub awaits_retirement: bool,
+    /// Whether its journal was lost, and nothing is retired until `rotate adopt`.
+    #[serde(default)]
+    pub awaits_adoption: bool,
     /// What stands against it, the gravest first.
-    pub faults: Vec<Fault>,
+    pub faults: Vec<Standing>,
+}
+
+impl JobStatus {
+    /// Whether it is not on hold, and nothing stands against it.
+    #[must_use]
+    pub fn is_well(&self) -> bool {
+        self.phase != "held" && self.faults.is_empty()
+    }
+}
+
+/// Something that failed and is not made good yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// What, why, and what to do.
+    #[serde(flatten)]
+    pub fault: Fault,
+    /// When; the last time, if it was tried more than once.
+    #[serde(default)]
+    pub failed_at: Option<String>,
+    /// When it is tried again by itself; none if it is not, or nobody knows.
+    #[serde(default)]
+    pub retry_at: Option<String>,
+}
+
+impl From<&standing::Standing> for Standing {
+    fn from(known: &standing::Standing) -> Self {
+        Self {
+            fault: known.fault.clone(),
+            failed_at: Some(known.at.to_string()),
+            retry_at: known.again.map(|at| at.to_string()),
+        }
+    }
 }
 
 /// How a rotation ended.
@@ -181,8 +228,8 @@ pub enum FeedLine {
         time: String,
         /// The phase.
         phase: String,
-        /// What stands against it.
-        faults: Vec<Fault>,
+        /// What stands against it, and why what was asked for was not done.
+        faults: Vec<Standing>,
         /// How it is, for people.
         lines: Vec<Words>,
         /// Whether the token gets another turn at once, such as for an order that came meanwhile.
@@ -293,12 +340,19 @@ pub struct TokenRow {
     pub expired: bool,
     /// Whether it has only its own ACL entries.
     pub privsep: bool,
-    /// Its ACL entries, as `ROLE on PATH`.
-    pub rights: Vec<String>,
+    /// Its ACL entries, as `ROLE on PATH`; none if they could not be read.
+    pub rights: Option<Vec<String>>,
     /// The job that manages it; none means nobody.
     pub job: Option<JobName>,
     /// What it is to that job: `current`, `stale`, `grace`, …
     pub state: Option<String>,
+    /// When it was first seen; empty from a daemon that does not say.
+    #[serde(default)]
+    pub first_seen: String,
+    /// What speaks against it: `never_expires`, `no_privilege_separation`, `owned_by_root`, `expired`, `dangling`,
+    /// `deleted_by_others`, `rights_drifted`.
+    #[serde(default)]
+    pub risks: Vec<String>,
     /// The human's own comment, without our mark.
     pub comment: String,
 }

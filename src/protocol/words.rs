@@ -3,9 +3,11 @@
 
 use super::{Tone, Words};
 use crate::rotation::event::{Event, Gave, Plan, Reason, Step};
-use crate::rotation::fault::Fault;
+use crate::rotation::fault::{Fault, FaultCode};
 use crate::rotation::job::Job;
 use crate::rotation::ledger::{Ledger, State, Verdict};
+use crate::rotation::notice::Stretch;
+use crate::rotation::standing::Standing;
 use crate::rotation::time::Timestamp;
 use crate::token::{Expiry, Grant, TokenName};
 
@@ -224,13 +226,9 @@ fn object(ledger: &Ledger, step: &Step) -> String {
 /// What people read when nothing more happens to the token for now: what stands against it, or that all is well and when
 /// it is due next. `retry` is the command that ends a hold.
 #[must_use]
-pub fn of_end(job: &Job, ledger: &Ledger, faults: &[Fault], retry: &str) -> Vec<Words> {
-    if !faults.is_empty() {
-        let (word, then) = match ledger.hold {
-            Some(_) => ("held", format!("\n  then:    `{retry}` goes on where it stopped")),
-            None => ("failed", String::new()),
-        };
-        return faults.iter().map(|fault| words(Tone::Bad, word, format!("{fault}{then}"))).collect();
+pub fn of_end((job, ledger): (&Job, &Ledger), all: &[Standing], time: Stretch, retry: &str) -> Vec<Words> {
+    if !all.is_empty() {
+        return all.iter().map(|one| stands(ledger, one, time, retry)).collect();
     }
     let next = match ledger.next_due(job) {
         Some((at, reason)) => format!("next rotation {at} ({})", reason_words(reason)),
@@ -239,6 +237,27 @@ pub fn of_end(job: &Job, ledger: &Ledger, faults: &[Fault], retry: &str) -> Vec<
     let mut lines = vec![words(Tone::Good, "ok", format!("{}; {next}", rest_words(ledger)))];
     lines.extend(ledger.entries.iter().filter_map(|(name, entry)| waiting(ledger, name, entry.state)));
     lines
+}
+
+fn stands(ledger: &Ledger, one: &Standing, time: Stretch, retry: &str) -> Words {
+    let Standing { fault, at, again } = one;
+    let is_of_now = *at >= time.began;
+    let word = if is_of_now { "failed" } else { "earlier" };
+    let since = if is_of_now { String::new() } else { format!("{at}, not tried since; ") };
+    let (word, when) = match again {
+        _ if ledger.hold.as_deref() == Some(fault) => {
+            ("held", format!("since {at}\n  then:    `{retry}` goes on where it stopped"))
+        }
+        // An order that nobody repeats.
+        _ if fault.code == FaultCode::OrderRefused => return words(Tone::Bad, "refused", fault.to_string()),
+        Some(again) if *again > time.ended => (word, format!("{since}next try at {again}, or now with `{retry}`")),
+        Some(_) => (word, format!("{since}it can be tried again now: `{retry}`")),
+        // The next rotation ends it.
+        None if fault.code == FaultCode::StaleInUse => (word, format!("since {at}")),
+        None if is_of_now => (word, "not tried again by itself".to_owned()),
+        None => (word, format!("{at}, not tried again by itself")),
+    };
+    words(Tone::Bad, word, format!("{fault}\n  when:    {when}"))
 }
 
 /// The phase for people, when nothing is wrong.

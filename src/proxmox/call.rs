@@ -43,6 +43,17 @@ pub(super) enum Purpose {
 }
 
 impl Purpose {
+    /// Its name, from a closed set: metric label.
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Look => "look",
+            Self::Create => "create",
+            Self::Regenerate => "regenerate",
+            Self::Change => "change",
+            Self::Grant => "grant",
+        }
+    }
+
     /// Whether the request changes nothing, so that it may be repeated without a look.
     pub(super) fn is_look(self) -> bool {
         match self {

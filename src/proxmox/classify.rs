@@ -13,10 +13,13 @@ pub(super) use crate::rotation::fault::Cause;
 use crate::rotation::fault::FaultCode;
 use crate::token::TokenId;
 
+/// What to do about 429, which Proxmox does not say by itself.
+const CROWDED: &str = "wait a little; if it lasts, look for a proxy before it that limits requests";
+
 /// The effect of a write is unknown; a look has none and may be repeated.
 pub(super) fn unknown(code: FaultCode, purpose: Purpose, because: impl Into<String>) -> Cause {
     if purpose.is_look() {
-        return Cause::passing(code, because, "nothing was changed; it is tried again");
+        return Cause::passing(code, because, "nothing was changed; if it lasts, look at pveproxy on the nodes");
     }
     Cause::unanswered(code, because, "the request may have been carried out, or be later; the token is looked at first")
 }
@@ -79,11 +82,11 @@ fn refused(call: &Call, rotator: Option<&TokenId>, status: u16, refusal: &Refusa
     }
     // Both come before anything is written (contract section 9).
     if text.contains("cfs-lock '") && text.contains("got lock request timeout") {
-        let next = "it is tried again; if it lasts, look for a hanging task or node of the cluster";
+        let next = "if it lasts, look for a hanging task or node of the cluster";
         return Cause::passing(FaultCode::ProxmoxLocked, text, next);
     }
     if text.contains("cfs-lock '") && text.contains("no quorum") {
-        let next = "it is tried again; bring back nodes until `pvecm status` says quorate";
+        let next = "bring back nodes until `pvecm status` says quorate";
         return Cause::passing(FaultCode::ProxmoxNoQuorum, text, next);
     }
     if let Some(cause) = forbidden(call, rotator, status, text) {
@@ -119,7 +122,7 @@ fn by_status(call: &Call, status: u16, text: &str) -> Cause {
             let next = "check that `urls` names a PVE node and that its version is 7.2 or newer";
             Cause::lasting(FaultCode::ProxmoxError, text, next)
         }
-        429 => Cause::passing(FaultCode::ProxmoxError, text, "it is tried again"),
+        429 => Cause::passing(FaultCode::ProxmoxError, text, CROWDED),
         408 | 502.. => unknown(FaultCode::ProxmoxUnanswered, call.purpose, text),
         500 => unknown(FaultCode::ProxmoxError, call.purpose, text),
         _ => Cause::lasting(FaultCode::ProxmoxRefused, text, next),
@@ -188,7 +191,7 @@ fn without_words(call: &Call, status: u16, body: &[u8]) -> Cause {
         }
         403 => forbidden(call, None, status, "403, Permission check failed")
             .unwrap_or_else(|| Cause::lasting(FaultCode::ProxmoxForbidden, "403", "check the rights of our login")),
-        429 => Cause::passing(FaultCode::ProxmoxError, "429, too many requests", "it is tried again"),
+        429 => Cause::passing(FaultCode::ProxmoxError, "429, too many requests", CROWDED),
         595 => unknown(FaultCode::ProxmoxUnanswered, purpose, "595, pveproxy cannot reach pvedaemon"),
         596 => unknown(FaultCode::ProxmoxUnanswered, purpose, "596, pvedaemon did not answer pveproxy in time"),
         501 | 506 => by_status(call, status, &format!("{status}, {}", excerpt(body))),

@@ -7,6 +7,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use prometheus::{HistogramOpts, HistogramVec};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Client, Response};
 use tokio::time::{Instant, timeout};
@@ -16,7 +17,7 @@ use super::advice;
 use super::call::{Call, Method, Purpose};
 use super::classify::{Cause, Reply, garbage, unknown};
 use super::options::RemoteOptions;
-use crate::https::{self, BodyError, Kept, tls, told};
+use crate::https::{self, BodyError, Kept, Vitals, tls, told};
 use crate::rotation::fault::FaultCode;
 
 /// How long to wait for a connection to one node, TLS included.
@@ -35,6 +36,14 @@ pub const IDLE_MAX: Duration = Duration::from_secs(4);
 pub const NODE_KEPT: Duration = Duration::from_secs(300);
 /// How long our own login is not tried again after the remote refused it.
 pub const LOGIN_PENALTY: Duration = Duration::from_secs(60);
+
+/// The metric of how long requests take.
+pub const DURATIONS: &str = "rotated_remote_request_duration_seconds";
+/// Its help.
+const DURATIONS_HELP: &str =
+    "How long requests to a remote took, in seconds, from their start to the last byte or the failure.";
+/// Its buckets, in seconds: from an answer in the same room to the longest that is waited for.
+const DURATION_BUCKETS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 3.0, 10.0, 30.0];
 
 /// The limits of one remote; the defaults are this module's constants.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +92,8 @@ pub(super) struct Https {
     urls: Vec<Url>,
     limits: Limits,
     answered: Mutex<Option<(usize, Instant)>>,
+    vitals: Vitals,
+    durations: HistogramVec,
 }
 
 impl Https {
@@ -95,7 +106,20 @@ impl Https {
         let kept = built(Kept::For(IDLE_MAX))?;
         let fresh = built(Kept::Never)?;
         let (urls, limits) = (options.urls.clone(), limits.clone());
-        Ok(Self { kept, fresh, urls, limits, answered: Mutex::new(None) })
+        let durations = durations(options).map_err(|error| {
+            Cause::lasting(FaultCode::Internal, format!("could not measure: {error}"), "report it as a bug")
+        })?;
+        Ok(Self { kept, fresh, urls, limits, answered: Mutex::new(None), vitals: Vitals::default(), durations })
+    }
+
+    /// Whether it answers, and how its clock stands.
+    pub(super) fn vitals(&self) -> &Vitals {
+        &self.vitals
+    }
+
+    /// How long requests took.
+    pub(super) fn durations(&self) -> &HistogramVec {
+        &self.durations
     }
 
     /// Sends `call` to the first node that can be reached and reads its whole answer, whatever its status.
@@ -110,18 +134,24 @@ impl Https {
             match self.attempt(url, call, authorization).await {
                 Ok(reply) => {
                     self.remember(at);
+                    self.vitals.answered(reply.status);
                     return Ok(reply);
                 }
                 Err(Miss::Unreached(why)) => unreached.push(format!("{}: {why}", url.authority())),
                 Err(Miss::Cut(why)) => {
+                    self.vitals.missed();
                     let because = format!("{}: the connection broke before an answer came ({why})", url.authority());
                     return Err(unknown(FaultCode::ProxmoxUnanswered, call.purpose, because));
                 }
-                Err(Miss::Final(cause)) => return Err(cause),
+                Err(Miss::Final(cause)) => {
+                    self.vitals.missed();
+                    return Err(cause);
+                }
             }
         }
+        self.vitals.missed();
         let because = if unreached.is_empty() { "it has no urls".into() } else { unreached.join("; ") };
-        let next = "it is tried again; check the network, and pveproxy on the nodes";
+        let next = "check the network, and pveproxy on the nodes";
         Err(Cause::passing(FaultCode::ProxmoxUnreachable, because, next))
     }
 
@@ -161,7 +191,9 @@ impl Https {
             Err(Miss::Final(unknown(FaultCode::ProxmoxUnanswered, call.purpose, because)))
         });
         let status = result.as_ref().map_or(0, |reply| reply.status);
-        let ms = began.elapsed().as_millis();
+        let took = began.elapsed();
+        self.durations.with_label_values(&[call.purpose.label()]).observe(took.as_secs_f64());
+        let ms = took.as_millis();
         tracing::debug!(node = url.authority(), method = ?call.method, path = %call.path, status, ms, "request");
         result
     }
@@ -177,7 +209,9 @@ impl Https {
         if let Some(form) = &call.form {
             request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.clone());
         }
+        let began = Instant::now();
         let response = request.send().await.map_err(|error| missed(&error))?;
+        self.vitals.dated(response.headers(), began.elapsed());
         self.whole(response, url, call.purpose).await
     }
 
@@ -192,6 +226,11 @@ impl Https {
         })?;
         Ok(Reply { status, body })
     }
+}
+
+fn durations(options: &RemoteOptions) -> prometheus::Result<HistogramVec> {
+    let about = HistogramOpts::new(DURATIONS, DURATIONS_HELP).const_label("remote", options.name.as_str());
+    HistogramVec::new(about.buckets(DURATION_BUCKETS.to_vec()), &["call"])
 }
 
 /// The config gives scheme, host and port; the path is ours.

@@ -29,9 +29,11 @@ mod wire;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use prometheus::HistogramVec;
 use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
+use crate::https::Vitals;
 use crate::rotation::fault::{Fault, FaultCode};
 use crate::secret::Secret;
 use crate::token::{Expiry, Grant, Owner, TokenId, TokenName};
@@ -41,16 +43,16 @@ use classify::{Cause, content, garbage};
 use look::Look;
 use options::RemoteOptions;
 use queue::Writer;
-use rights::{AclTable, Listing};
+use rights::AclTable;
 use session::Session;
 use wire::{Created, Regenerated, TokenInfo};
 
 pub use call::{NewToken, Renewal};
 pub use https::{
-    CONNECT_TIMEOUT, FORM_BYTES_MAX, IDLE_MAX, LOGIN_PENALTY, LOOK_TIMEOUT, Limits, NODE_KEPT, REPLY_BYTES_MAX,
-    WRITE_TIMEOUT,
+    CONNECT_TIMEOUT, DURATIONS, FORM_BYTES_MAX, IDLE_MAX, LOGIN_PENALTY, LOOK_TIMEOUT, Limits, NODE_KEPT,
+    REPLY_BYTES_MAX, WRITE_TIMEOUT,
 };
-pub use rights::{PermissionMap, TokenSeen};
+pub use rights::{Listing, PermissionMap, TokenSeen};
 pub use session::LogIn;
 
 /// The expiry of a retired token: one second after 1970 began, so that no clock skew matters. 0 would mean never.
@@ -109,6 +111,24 @@ impl Remote {
         &self.shared.options
     }
 
+    /// Whether it answers, and how its clock stands, by the last requests; nothing is sent.
+    #[must_use]
+    pub fn vitals(&self) -> &Vitals {
+        self.shared.session.https().vitals()
+    }
+
+    /// How long requests took, by what they were for; nothing is sent.
+    #[must_use]
+    pub fn durations(&self) -> &HistogramVec {
+        self.shared.session.https().durations()
+    }
+
+    /// The token that the rotator logged in with last; nothing is sent.
+    #[must_use]
+    pub fn known_login(&self) -> Option<TokenId> {
+        self.shared.session.rotator()
+    }
+
     /// The token that the rotator itself logs in with from now on; its reference is read anew.
     pub async fn current_login(&self) -> Result<TokenId, Fault> {
         let what = || format!("could not read the login for {}", self.shared.options.name);
@@ -132,27 +152,16 @@ impl Remote {
         })
     }
 
-    /// Every token that we may see, of whomever.
-    pub async fn all_tokens(&self) -> Result<BTreeMap<TokenId, TokenSeen>, Fault> {
+    /// Every user that we may see, with its tokens; each caller gets the same copy of one reading.
+    pub async fn listing(&self) -> Result<Arc<Listing>, Fault> {
         let what = || format!("could not list the tokens on {}", self.shared.options.name);
-        let listing = self.shared.users.look().await.map_err(|cause| cause.fault(what()))?;
-        let of = |(owner, tokens): (&String, &BTreeMap<TokenName, TokenSeen>)| {
-            let owner: Owner = owner.parse().ok()?;
-            Some(
-                tokens
-                    .iter()
-                    .map(move |(n, seen)| (TokenId { owner: owner.clone(), name: n.clone() }, seen.clone()))
-                    .collect::<Vec<_>>(),
-            )
-        };
-        Ok(listing.iter().filter_map(of).flatten().collect())
+        self.shared.users.look().await.map_err(|cause| cause.fault(what()))
     }
 
     /// The ACL entries of every token, by its id; [`FaultCode::AclPartial`] if we would see only a part.
-    pub async fn all_grants(&self) -> Result<BTreeMap<String, Vec<Grant>>, Fault> {
+    pub async fn all_grants(&self) -> Result<Arc<BTreeMap<String, Vec<Grant>>>, Fault> {
         let what = || format!("could not read the ACL on {}", self.shared.options.name);
-        let table = self.shared.acl.look().await.map_err(|cause| cause.fault(what()))?;
-        Ok(table.as_ref().clone())
+        self.shared.acl.look().await.map_err(|cause| cause.fault(what()))
     }
 
     /// The complete list of the token's own ACL entries, sorted; [`FaultCode::AclPartial`] if we would see only a

@@ -66,8 +66,8 @@ pub(super) fn permission_map(wire: Permissions) -> PermissionMap {
     PermissionMap(wire.0.into_iter().map(|(path, map)| (path, privileges(map.0).collect())).collect())
 }
 
-/// Every user that we may see, with its tokens.
-pub(super) type Listing = BTreeMap<String, BTreeMap<TokenName, TokenSeen>>;
+/// Every user that we may see, by the name the remote gives it, with its tokens.
+pub type Listing = BTreeMap<String, BTreeMap<TokenName, TokenSeen>>;
 
 pub(super) fn listing(users: Vec<User>) -> Result<Listing, Cause> {
     let mut listing = Listing::new();

@@ -37,6 +37,11 @@ impl Session {
         Ok(Self { https, login: Login::new(&options.login, vaults, limits.login_penalty) })
     }
 
+    /// The connection, for what is known of it.
+    pub(super) fn https(&self) -> &Https {
+        &self.https
+    }
+
     /// The id that we log in as, once it is known.
     pub(super) fn rotator(&self) -> Option<TokenId> {
         self.login.id()

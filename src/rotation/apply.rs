@@ -26,7 +26,10 @@ impl Ledger {
     /// The ledger after `event`; an event that contradicts the ledger is refused.
     pub fn apply(mut self, event: &Event) -> Result<Self, IllegalEvent> {
         match self.change(event) {
-            Ok(()) => Ok(self),
+            Ok(()) => {
+                self.held_at = self.hold.as_ref().map(|_| self.held_at.unwrap_or(event.at()));
+                Ok(self)
+            }
             Err(because) => {
                 let name =
                     serde_json::to_value(event).ok().and_then(|value| value["event"].as_str().map(str::to_owned));
@@ -41,7 +44,7 @@ impl Ledger {
             Event::Rebuilt { current, expiry, at } => self.rebuild(current, *expiry, *at)?,
             Event::Found { name, expiry, at } => self.find(name, *expiry, *at)?,
             Event::Planned { plan } => self.begin_rotation(plan)?,
-            Event::Refused { fault, at } => self.refused = Some(Box::new(again(self.refused.as_deref(), fault, *at))),
+            Event::Refused { fault, rehearse, at } => self.refuse(*rehearse, fault, RotationId::NIL, *at),
             Event::Named { fresh, reuse, .. } => self.rename(fresh, *reuse)?,
             Event::Expires { name, expiry, .. } => {
                 self.entries.get_mut(name).ok_or("the name is not in the ledger")?.expiry = *expiry;
@@ -177,13 +180,25 @@ impl Ledger {
 
     pub(super) fn close(&mut self, verdict: Verdict, at: Timestamp) {
         if let Some(rotation) = self.rotation.take() {
-            self.refused = match &verdict {
-                Verdict::Abandoned(Some(fault)) => {
-                    Some(Box::new(Trouble::after(self.refused.as_deref(), fault, at, rotation.plan.rotation)))
-                }
-                Verdict::Abandoned(None) | Verdict::Rotated | Verdict::Rehearsed => None,
-            };
-            self.last = Some(Box::new(Outcome { rotation: rotation.plan.rotation, verdict, at }));
+            let Plan { rehearse, rotation, .. } = rotation.plan;
+            match &verdict {
+                Verdict::Abandoned(Some(fault)) => self.refuse(rehearse, fault, rotation, at),
+                // What failed in earnest is not made good by a rehearsal.
+                Verdict::Rehearsed => self.rehearsal = None,
+                Verdict::Abandoned(None) | Verdict::Rotated => (self.refused, self.rehearsal) = (None, None),
+            }
+            self.last = Some(Box::new(Outcome { rotation, verdict, at }));
+        }
+    }
+
+    /// A rotation, or a rehearsal of one, could not be planned or was given up.
+    fn refuse(&mut self, rehearse: bool, fault: &Fault, seed: RotationId, at: Timestamp) {
+        if rehearse {
+            let fault = Fault { what: format!("rehearsal: {}", fault.what), ..fault.clone() };
+            self.rehearsal = Some(Box::new(Trouble::after(self.rehearsal.as_deref(), &fault, at, seed)));
+        } else {
+            self.refused = Some(Box::new(Trouble::after(self.refused.as_deref(), fault, at, seed)));
+            self.rehearsal = None;
         }
     }
 
@@ -215,7 +230,6 @@ impl Ledger {
         if !self.is_repairing() {
             self.repairs = 0;
         }
-        self.refused = None;
         self.close(Verdict::Rotated, at);
     }
 
@@ -345,7 +359,7 @@ impl Ledger {
 
 /// One more fault of something that belongs to no rotation.
 pub(super) fn again(earlier: Option<&Trouble>, fault: &Fault, at: Timestamp) -> Trouble {
-    Trouble::after(earlier, fault, at, RotationId::new(uuid::Uuid::nil()))
+    Trouble::after(earlier, fault, at, RotationId::NIL)
 }
 
 /// Whether a fault leaves open whether the effect happened.

@@ -22,6 +22,8 @@ pub struct Trouble {
     pub fault: Fault,
     /// When the first of the row came.
     pub since: Timestamp,
+    /// When the latest came.
+    pub at: Timestamp,
     /// How many came in a row.
     pub attempts: u32,
     /// Not to be tried again before.
@@ -38,7 +40,7 @@ impl Trouble {
             Severity::Passing | Severity::Unanswered => delay(attempts, seed),
             Severity::Lasting => LASTING_RETRY,
         };
-        Self { fault: fault.clone(), since, attempts, retry_at: at + wait }
+        Self { fault: fault.clone(), since, at, attempts, retry_at: at + wait }
     }
 
     /// Whether it is not to be tried again yet at `now`. A clock that was far ahead when it failed holds nothing back.

@@ -113,7 +113,7 @@ impl Ledger {
             FaultCode::DestinationUnreadable,
             format!("did not retire {id}"),
             format!("nobody could tell whether what {untold} holds logs in: the remote did not answer"),
-            "nothing: it is tried again at the next run",
+            "nothing, if it does not last: see whether the remote answers",
         );
         Some(Event::Failed { step: step.clone(), fault, at })
     }

@@ -63,6 +63,9 @@ pub enum Event {
     Refused {
         /// Why.
         fault: Fault,
+        /// Whether it was to be a rehearsal.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        rehearse: bool,
         /// When.
         at: Timestamp,
     },

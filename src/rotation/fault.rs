@@ -140,6 +140,22 @@ fault_codes! {
     VaultError = "vault_error",
     /// The token that logs in to a Vault ends soon and cannot be renewed.
     VaultTokenEnding = "vault_token_ending",
+    /// A notifier was named that the config does not have.
+    NotifierUnknown = "notifier_unknown",
+    /// A notifier's server could not be reached.
+    NotifierUnreachable = "notifier_unreachable",
+    /// The certificate of a notifier's server is not the one we expect.
+    NotifierTls = "notifier_tls",
+    /// A notifier's server refused our token.
+    NotifierUnauthorized = "notifier_unauthorized",
+    /// A notifier's server does not take what was sent, or nothing takes messages at that address.
+    NotifierRefused = "notifier_refused",
+    /// A notifier's server has trouble of its own, or has been told too much.
+    NotifierError = "notifier_error",
+    /// No answer from a notifier's server: it may have taken the message.
+    NotifierUnanswered = "notifier_unanswered",
+    /// A notifier's template does not give a message.
+    NotifierTemplate = "notifier_template",
     /// The `after` action failed.
     AfterFailed = "after_failed",
     /// The rotator's login may do more than it needs, and somebody who stole it could do great harm.
@@ -158,8 +174,18 @@ fault_codes! {
     ConfigWrong = "config_wrong",
     /// The control socket cannot be opened.
     SocketUnusable = "socket_unusable",
+    /// The address for metrics cannot be opened.
+    MetricsUnusable = "metrics_unusable",
     /// The program has a bug: an event did not fit its phase, an invariant was broken.
     Internal = "internal",
+}
+
+impl FaultCode {
+    /// Whether it is a Vault's fault.
+    #[must_use]
+    pub fn is_of_vault(self) -> bool {
+        self.as_str().starts_with("vault_")
+    }
 }
 
 impl fmt::Display for FaultCode {

@@ -89,6 +89,14 @@ pub enum State {
 }
 
 impl State {
+    /// Whether something is to be done to the name by itself: it is deleted, expired, or brought back.
+    pub(super) fn is_retiring(self) -> bool {
+        match self {
+            Self::Unshared { .. } | Self::Grace { .. } | Self::Expired { .. } | Self::Reviving => true,
+            Self::Current | Self::Stale | Self::Resting => false,
+        }
+    }
+
     /// The state's name, from a closed set.
     #[must_use]
     pub fn label(self) -> &'static str {
@@ -147,6 +155,8 @@ pub struct Ledger {
     pub rotation: Option<Box<Rotation>>,
     /// Why nothing goes on until an operator acts.
     pub hold: Option<Box<Fault>>,
+    /// Since when.
+    pub held_at: Option<Timestamp>,
     /// The pause ordered last; it may be over ([`Ledger::pause`]).
     pub paused: Option<Box<Pause>>,
     /// When the current token was first known; its age counts from then.
@@ -163,6 +173,8 @@ pub struct Ledger {
     pub unseen: Option<Box<Trouble>>,
     /// Why the last attempt to plan was refused, or to rotate was given up; the next one comes later.
     pub refused: Option<Box<Trouble>>,
+    /// Why the last rehearsal came to nothing, until one goes well or a rotation is tried: it holds nothing back.
+    pub rehearsal: Option<Box<Trouble>>,
     /// The last rotation that ended.
     pub last: Option<Box<Outcome>>,
     /// Whether it was rebuilt after a lost journal and nobody has adopted it yet (PROTOCOL R13).
@@ -207,6 +219,7 @@ impl Ledger {
             entries: LiteMap::with_capacity(1),
             rotation: None,
             hold: None,
+            held_at: None,
             paused: None,
             since: None,
             published: false,
@@ -215,6 +228,7 @@ impl Ledger {
             repairs: 0,
             unseen: None,
             refused: None,
+            rehearsal: None,
             last: None,
             rebuilt: false,
             removed: false,

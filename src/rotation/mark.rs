@@ -18,6 +18,9 @@ const WORD: &str = "rotated";
 pub struct RotationId(Uuid);
 
 impl RotationId {
+    /// What belongs to no rotation.
+    pub(super) const NIL: Self = Self(Uuid::nil());
+
     /// Wraps an id that the edge has made.
     #[must_use]
     pub const fn new(id: Uuid) -> Self {

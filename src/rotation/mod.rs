@@ -38,6 +38,7 @@ mod fail;
 pub mod next;
 mod order;
 pub mod plan;
+pub mod standing;
 pub mod step;
 mod steps;
 pub mod wake;

@@ -57,6 +57,15 @@ pub fn is_family(stem: &TokenName, name: &TokenName) -> bool {
     is_slot(stem, name) || suffix(stem, name).is_some()
 }
 
+/// The name that `name` could have been made from: the stem of whose family it is.
+#[must_use]
+pub fn stem(name: &TokenName) -> Option<TokenName> {
+    let (stem, rest) = name.as_str().rsplit_once('-')?;
+    let stem = stem.parse().ok()?;
+    let is_slot = matches!(rest.as_bytes(), [b'a'..=b'z']);
+    (is_slot || suffix(&stem, name).is_some()).then_some(stem)
+}
+
 /// Whether `name` is one of the slots of `stem`.
 #[must_use]
 pub fn is_slot(stem: &TokenName, name: &TokenName) -> bool {
@@ -67,7 +76,7 @@ pub fn is_slot(stem: &TokenName, name: &TokenName) -> bool {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::{is_family, next_name, suffix};
+    use super::{is_family, next_name, stem, suffix};
     use crate::rotation::time::Timestamp;
     use crate::token::TokenName;
 
@@ -100,5 +109,21 @@ mod tests {
             assert!(!is_family(&name("ci"), &name(stranger)), "{stranger}");
         }
         assert!(is_family(&name("ci"), &name("ci-c")));
+    }
+
+    #[test]
+    fn a_stem_is_that_of_the_family() {
+        for (made, expected) in [
+            ("ci-20261123T030000Z", Some("ci")),
+            ("ci-b-20261123T030000Z", Some("ci-b")),
+            ("ci-c", Some("ci")),
+            ("ci-C", None),
+            ("ci-ab", None),
+            ("ci", None),
+            ("ci-", None),
+        ] {
+            assert_eq!(stem(&name(made)), expected.map(name), "{made}");
+            assert!(expected.is_none_or(|stem| is_family(&name(stem), &name(made))), "{made}");
+        }
     }
 }

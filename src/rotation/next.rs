@@ -137,7 +137,7 @@ impl Ledger {
     }
 
     /// What may happen to one name, apart from the rotation under way.
-    fn retire(&self, name: &TokenName, entry: &Entry, now: Timestamp, job: Option<&Job>) -> Next {
+    pub(super) fn retire(&self, name: &TokenName, entry: &Entry, now: Timestamp, job: Option<&Job>) -> Next {
         let in_work = self.rotation.as_ref().is_some_and(|rotation| rotation.counts_on(name));
         let window = job.and_then(|job| job.retire_window.as_ref());
         let (from, window, step) = match entry.state {

@@ -4,6 +4,8 @@ use super::event::Event;
 use super::fault::Fault;
 use super::job::Job;
 use super::ledger::Ledger;
+use super::standing::Standing;
+use super::time::Timestamp;
 
 /// Something that happened, for people or programs to follow.
 #[derive(Debug)]
@@ -23,8 +25,10 @@ pub enum Notice<'a> {
         job: &'a Job,
         /// Its ledger.
         ledger: &'a Ledger,
+        /// How long the job was worked on.
+        time: Stretch,
         /// What went wrong in this run or still stands against it.
-        faults: &'a [Fault],
+        standing: &'a [Standing],
     },
     /// Something that has to do with no job in the config.
     Trouble {
@@ -36,6 +40,15 @@ pub enum Notice<'a> {
         /// What.
         fault: &'a Fault,
     },
+}
+
+/// From when to when a job had its turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stretch {
+    /// What failed before is of an earlier turn.
+    pub began: Timestamp,
+    /// Now.
+    pub ended: Timestamp,
 }
 
 /// Hears of everything.

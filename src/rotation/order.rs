@@ -113,10 +113,10 @@ impl Ledger {
         match order {
             Order::Retry if self.removed => return Err("the job has left the config"),
             Order::Retry => {
-                let troubled = self.rotation.as_ref().is_some_and(|rotation| rotation.trouble.is_some());
-                if self.hold.take().is_none() && !troubled {
+                if !self.can_retry() {
                     return Err("nothing is on hold, and nothing waits to be tried again");
                 }
+                self.hold = None;
                 self.repairs = 0;
                 self.forgive();
             }
@@ -142,6 +142,8 @@ impl Ledger {
             rotation.names = 1;
         }
         self.refused = None;
+        let retiring = self.entries.iter_mut().filter(|(_, entry)| entry.state.is_retiring());
+        retiring.for_each(|(_, entry)| entry.trouble = None);
     }
 
     fn let_retire(&mut self, at: Timestamp) {

@@ -44,8 +44,12 @@ pub(super) fn policy(path: &str, capabilities: &[&str]) -> String {
 }
 
 /// What to do with the lines.
-pub(super) fn extend_policy(lines: &[String]) -> String {
-    format!("add to the policy of rotated's login (`bao policy write` or `vault policy write`): {}", lines.join(" "))
+pub(super) fn write_policy(lines: &[String]) -> String {
+    format!(
+        "`bao policy write` (or `vault policy write`) replaces the whole policy of rotated's login: write it with these \
+         lines, and with those that it has for other paths (`bao policy read` shows them): {}",
+        lines.join(" ")
+    )
 }
 
 /// How a login that was refused is mended.

@@ -6,7 +6,7 @@ use super::transport::{Purpose, Reply, garbage, unanswered};
 use super::wire;
 use crate::rotation::fault::{Cause, FaultCode};
 
-const AGAIN: &str = "it is tried again";
+const WAIT: &str = "wait a little; if it lasts, see the server's log";
 
 /// Whether an answer is good, whatever it was asked.
 pub(super) fn is_good(reply: &Reply) -> bool {
@@ -29,16 +29,16 @@ pub(super) fn refused(purpose: Purpose, reply: &Reply, forbidden: impl FnOnce(&s
     match reply.status {
         403 => forbidden(&told),
         503 if words.contains("sealed") => {
-            let next = "unseal it (`bao operator unseal` or `vault operator unseal`); it is tried again";
+            let next = "unseal it (`bao operator unseal` or `vault operator unseal`)";
             Cause::passing(FaultCode::VaultSealed, told, next)
         }
         // Refused before anything was done: rate limits, nodes that are not active, state that has not arrived yet.
-        412 | 429 | 472 | 473 => Cause::passing(FaultCode::VaultError, told, AGAIN),
+        412 | 429 | 472 | 473 => Cause::passing(FaultCode::VaultError, told, WAIT),
         500.. if words.contains("not active") || words.contains("standby") => {
-            Cause::passing(FaultCode::VaultError, told, "it is tried again; see `bao status` on the nodes")
+            Cause::passing(FaultCode::VaultError, told, "see `bao status` on the nodes")
         }
         // A KV 2 engine says so for a moment after it was mounted or upgraded.
-        400 if words.contains("Upgrading from non-versioned") => Cause::passing(FaultCode::VaultError, told, AGAIN),
+        400 if words.contains("Upgrading from non-versioned") => Cause::passing(FaultCode::VaultError, told, WAIT),
         400 if words.contains("check-and-set parameter required") => Cause::lasting(
             FaultCode::VaultRefused,
             told,
@@ -47,7 +47,7 @@ pub(super) fn refused(purpose: Purpose, reply: &Reply, forbidden: impl FnOnce(&s
         ),
         408 | 502 | 504 => unanswered(purpose, told),
         500.. => match purpose {
-            Purpose::Look => Cause::passing(FaultCode::VaultError, told, "it is tried again; see the server's log"),
+            Purpose::Look => Cause::passing(FaultCode::VaultError, told, WAIT),
             Purpose::Write => unanswered(purpose, told),
         },
         404 if words.contains("namespace not found") => {
@@ -74,9 +74,9 @@ fn without_words(purpose: Purpose, reply: &Reply) -> Cause {
         300..400 => Cause::passing(
             FaultCode::VaultError,
             format!("{status}, the server sends us to another address, to which our login is not sent"),
-            "let `address` name the active node, or a load balancer that finds it; it is tried again",
+            "let `address` name the active node, or a load balancer that finds it",
         ),
-        429 => Cause::passing(FaultCode::VaultError, "429, too many requests", AGAIN),
+        429 => Cause::passing(FaultCode::VaultError, "429, too many requests", WAIT),
         408 | 502..=504 => unanswered(purpose, format!("{status} without a word of the API: from a proxy before it?")),
         500.. => unanswered(purpose, format!("{status} without a word of the API")),
         404 if reply.body.is_empty() => {

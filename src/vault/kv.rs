@@ -154,13 +154,18 @@ impl Mount {
     fn forbidden<'a>(&'a self, below: &'a str, capability: &'a str, used: Use) -> impl FnOnce(&str) -> Cause + 'a {
         move |told| {
             let path = self.data_path(below);
-            let mut lines = vec![advice::policy(&path, used.capabilities())];
-            if (used, self.version) == (Use::Deliver, KvVersion::V2) {
-                lines.push(advice::policy(&format!("{}metadata/{below}", self.path), &["patch"]));
-            }
             let because = format!("{told}: the policy of our login does not allow `{capability}` on {path}");
-            Cause::lasting(FaultCode::VaultForbidden, because, advice::extend_policy(&lines))
+            Cause::lasting(FaultCode::VaultForbidden, because, self.policy(below, used))
         }
+    }
+
+    /// The policy that this use of the path needs, all of it: writing a policy replaces the former one.
+    pub(super) fn policy(&self, below: &str, used: Use) -> String {
+        let mut lines = vec![advice::policy(&self.data_path(below), used.capabilities())];
+        if (used, self.version) == (Use::Deliver, KvVersion::V2) {
+            lines.push(advice::policy(&format!("{}metadata/{below}", self.path), &["patch"]));
+        }
+        advice::write_policy(&lines)
     }
 }
 
@@ -245,8 +250,7 @@ impl Shared {
         Err(refused(Purpose::Look, &reply, |told| {
             let path = format!("{}metadata/{below}", mount.path);
             let because = format!("{told}: the policy of our login does not allow `patch` on {path}");
-            let line = advice::policy(&path, &["patch"]);
-            Cause::lasting(FaultCode::VaultForbidden, because, advice::extend_policy(&[line]))
+            Cause::lasting(FaultCode::VaultForbidden, because, mount.policy(below, Use::Deliver))
         }))
     }
 }

@@ -162,12 +162,16 @@ impl Login {
         }
     }
 
-    /// The end of a token that we were given and that cannot be renewed, if it is near.
-    pub(super) fn ending(&self) -> Option<Duration> {
+    /// How long a token that we were given and that cannot be renewed still lives.
+    pub(super) fn left(&self) -> Option<Duration> {
         let Auth::Token(_) = &self.auth else { return None };
         let life = self.current()?.life.filter(|life| !life.renewable)?;
-        let left = life.ends.saturating_duration_since(Instant::now());
-        (left <= ENDING_NOTICE).then_some(left)
+        Some(life.ends.saturating_duration_since(Instant::now()))
+    }
+
+    /// The same, if its end is near.
+    pub(super) fn ending(&self) -> Option<Duration> {
+        self.left().filter(|left| *left <= ENDING_NOTICE)
     }
 
     /// Makes the token live longer; what cannot be renewed is logged in anew, where we can. While it still works, a

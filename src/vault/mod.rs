@@ -27,6 +27,7 @@ use rustify::endpoint::Endpoint;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use crate::https::Vitals;
 use crate::reference::{Reference, SecretPath, VaultField};
 use crate::rotation::fault::{Cause, Fault, FaultCode};
 use crate::rotation::time::Span;
@@ -147,7 +148,7 @@ impl Vault {
             }
         }
         let because = format!("{RACES_MAX} times in a row somebody else wrote there between our look and our write");
-        let next = "find out who writes it all the time; it is tried again";
+        let next = "find out who writes it all the time";
         Err(Cause::passing(FaultCode::DestinationConflict, because, next))
     }
 
@@ -173,6 +174,18 @@ impl Vault {
         let content = self.shared.read_at(path, &mount, Use::Deliver).await?;
         self.shared.check_policy(path, &mount, &content).await?;
         Ok(content)
+    }
+
+    /// Whether it answers, by the last request; nothing is sent.
+    #[must_use]
+    pub fn vitals(&self) -> &Vitals {
+        self.shared.transport.vitals()
+    }
+
+    /// How long the token that we were given still lives; none if it is renewed, made by ourselves, or not known.
+    #[must_use]
+    pub fn login_left(&self) -> Option<Duration> {
+        self.shared.login.left()
     }
 
     /// The end of a token that we were given, if it is near and cannot be renewed: an operator must make another.
@@ -239,7 +252,7 @@ impl Shared {
         match (version, written) {
             (Some(seen), Some(written)) if seen < written => {
                 let because = format!("version {written} was written, and the node that answered knows {seen}");
-                let next = "it is tried again; if it lasts, somebody has removed the secret or put back an older state";
+                let next = "if it lasts, somebody has removed the secret or put back an older state";
                 Err(Cause::passing(FaultCode::DestinationUnreadable, because, next))
             }
             (Some(_) | None, Some(_) | None) => Ok(()),

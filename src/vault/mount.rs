@@ -98,14 +98,14 @@ impl Shared {
             let has = has.get(path).map(Vec::as_slice).unwrap_or_default();
             let may = |capability: &str| has.iter().any(|one| one == capability || one == "root");
             let missing: Vec<_> = wanted.iter().copied().filter(|capability| !may(capability)).collect();
-            (!missing.is_empty()).then(|| (format!("{} on {path}", missing.join(", ")), advice::policy(path, wanted)))
+            (!missing.is_empty()).then(|| format!("{} on {path}", missing.join(", ")))
         };
-        let (missing, lines): (Vec<_>, Vec<_>) = needed.iter().filter_map(|(path, wanted)| lacks(path, wanted)).unzip();
+        let missing: Vec<_> = needed.iter().filter_map(|(path, wanted)| lacks(path, wanted)).collect();
         if missing.is_empty() {
             return Ok(());
         }
         let because = format!("the policy of our login lacks {}", missing.join("; "));
-        Err(Cause::lasting(FaultCode::VaultForbidden, because, advice::extend_policy(&lines)))
+        Err(Cause::lasting(FaultCode::VaultForbidden, because, mount.policy(below, Use::Deliver)))
     }
 }
 
@@ -122,7 +122,7 @@ fn nothing_allowed(path: &SecretPath, wanted: Option<KvVersion>, told: &str) -> 
         }
     };
     let because = format!("{told}: there is no mount above {path}, or our login may do nothing there");
-    let next = advice::extend_policy(&lines);
+    let next = advice::write_policy(&lines);
     let next =
         if wanted == Some(KvVersion::V1) { next } else { format!("{next} (if {mount}/ is the whole of the mount)") };
     Cause::lasting(FaultCode::VaultForbidden, because, next)

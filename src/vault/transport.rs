@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use super::advice;
 use super::options::VaultOptions;
 use crate::https::tls::{self, Identity};
-use crate::https::{self, BodyError, Kept, Trust, told};
+use crate::https::{self, BodyError, Kept, Trust, Vitals, told};
 use crate::rotation::fault::{Cause, FaultCode};
 
 /// How long to wait for a connection, TLS included.
@@ -84,6 +84,7 @@ pub(super) struct Transport {
     namespace: Option<HeaderValue>,
     trust: Trust,
     limits: Limits,
+    vitals: Vitals,
 }
 
 impl Transport {
@@ -91,7 +92,13 @@ impl Transport {
         let namespace = options.namespace.as_deref().map(HeaderValue::from_str).transpose().map_err(|_| {
             Cause::lasting(FaultCode::VaultRefused, "its namespace cannot stand in a header", "correct `namespace`")
         })?;
-        Ok(Self { address: options.address.clone(), namespace, trust: options.trust.clone(), limits })
+        let (address, trust) = (options.address.clone(), options.trust.clone());
+        Ok(Self { address, namespace, trust, limits, vitals: Vitals::default() })
+    }
+
+    /// Whether it answers.
+    pub(super) fn vitals(&self) -> &Vitals {
+        &self.vitals
     }
 
     /// A client that shows `identity`, if there is one; it keeps its connections.
@@ -141,6 +148,10 @@ impl Transport {
         });
         if let (Ok(reply), Some(token)) = (&mut answer, token) {
             reply.strike_out(token.as_bytes());
+        }
+        match &answer {
+            Ok(reply) => self.vitals.answered(reply.status),
+            Err(_) => self.vitals.missed(),
         }
         let status = answer.as_ref().map_or(0, |reply| reply.status);
         let ms = began.elapsed().as_millis();
@@ -205,7 +216,7 @@ fn missed(error: &reqwest::Error) -> Miss {
         None => Cause::passing(
             FaultCode::VaultUnreachable,
             told(error),
-            "it is tried again; check `address`, the network, and that the server runs",
+            "check `address`, the network, and that the server runs",
         ),
     })
 }
@@ -213,7 +224,11 @@ fn missed(error: &reqwest::Error) -> Miss {
 /// No answer: the effect of a write is unknown.
 pub(super) fn unanswered(purpose: Purpose, because: impl Into<String>) -> Cause {
     match purpose {
-        Purpose::Look => Cause::passing(FaultCode::VaultUnanswered, because, "nothing was changed; it is tried again"),
+        Purpose::Look => Cause::passing(
+            FaultCode::VaultUnanswered,
+            because,
+            "nothing was changed; if it lasts, see the server's log",
+        ),
         Purpose::Write => Cause::unanswered(
             FaultCode::VaultUnanswered,
             because,

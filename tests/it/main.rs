@@ -1,12 +1,16 @@
 //! Everything that is more than one file's own business, as one program.
 
 mod bao;
+mod child;
 mod cli;
 mod conformance;
 mod control;
 mod fuzz;
 mod model;
+mod notices;
+mod operator;
 mod process;
+mod prometheus;
 mod raw_client;
 mod readme;
 mod servers;

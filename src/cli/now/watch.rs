@@ -8,13 +8,15 @@
 
 use std::collections::BTreeMap;
 
-use crate::protocol::{FeedLine, JobStatus, Tone, Words};
+use crate::protocol::{FeedLine, JobStatus, Standing, Tone, Words};
 use crate::rotation::event::{Event, Step};
-use crate::rotation::fault::Fault;
 use crate::token::JobName;
 
 /// The phases of a rotation, in order; beyond the last one lies grace.
 pub(super) const PHASES: [&str; 6] = ["planned", "created", "granted", "verified", "publishing", "published"];
+/// How often in a row a status may say that the job rests and nothing has come of it: what was asked for has been
+/// refused then, or forgotten by a daemon that was started anew.
+const IDLE_MAX: u32 = 3;
 /// The phase of a job that waits for an operator.
 const HELD: &str = "held";
 
@@ -56,6 +58,8 @@ struct Asked {
     under_way: bool,
     rehearsal: bool,
     outcome: Option<Outcome>,
+    /// How many statuses in a row have told of nothing.
+    idle: u32,
 }
 
 /// All of them.
@@ -125,15 +129,18 @@ impl Watch {
     /// The same by a status: what is to be said if it tells more than was known.
     pub(super) fn ask(&mut self, job: &JobName, status: &JobStatus, rehearse: bool) -> Option<Vec<Words>> {
         let asked = self.jobs.get_mut(job).filter(|asked| asked.outcome.is_none())?;
-        let outcome = asked.by_status(status, rehearse)?;
+        let outcome = asked.by_status(status, rehearse).or_else(|| asked.by_idleness(status))?;
         asked.outcome = Some(outcome);
         Some(match outcome {
             Outcome::Grace => vec![words(Tone::Good, "grace", "every destination holds the fresh token")],
             Outcome::Rehearsed => vec![words(Tone::Good, "rehearsed", "everything up to publishing works")],
             Outcome::Failed => {
                 let word = if status.phase == HELD { HELD } else { "failed" };
-                let nameless = words(Tone::Bad, word, "it did not reach its grace");
-                let faults = status.faults.iter().map(|fault| words(Tone::Bad, word, &fault.to_string()));
+                let nameless = format!(
+                    "nothing came of it, and nothing stands against it: `rotate history {job}`, the daemon's log"
+                );
+                let nameless = words(Tone::Bad, word, &nameless);
+                let faults = status.faults.iter().map(|one| words(Tone::Bad, word, &one.fault.to_string()));
                 let told: Vec<_> = faults.collect();
                 if told.is_empty() { vec![nameless] } else { told }
             }
@@ -163,7 +170,7 @@ impl Asked {
         }
     }
 
-    fn turned(&mut self, phase: &str, faults: &[Fault]) {
+    fn turned(&mut self, phase: &str, faults: &[Standing]) {
         if self.outcome.is_some() || PHASES.contains(&phase) {
             return;
         }
@@ -174,6 +181,12 @@ impl Asked {
         } else if !faults.is_empty() {
             self.outcome = Some(Outcome::Failed);
         }
+    }
+
+    fn by_idleness(&mut self, status: &JobStatus) -> Option<Outcome> {
+        let idle = status.activity == "rests" && !PHASES.contains(&status.phase.as_str());
+        self.idle = if idle { self.idle + 1 } else { 0 };
+        (self.idle > IDLE_MAX).then_some(Outcome::Failed)
     }
 
     fn by_status(&self, status: &JobStatus, rehearse: bool) -> Option<Outcome> {

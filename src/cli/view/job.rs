@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::status::{name, pause_end, phase, reason};
+use super::status::{name, pause_end, phase, reason, stands};
 use super::text::{BOLD, fault, painted, toned, wrapped};
 use super::times::{both, moment, span};
 use crate::protocol::{JobStatus, Status, Tone};
@@ -23,7 +23,7 @@ pub fn block(status: &Status, job: &JobStatus, width: usize) -> String {
         let _ = write!(out, "\n{}", fault(trouble.0, trouble.1, width));
     }
     for trouble in &job.faults {
-        let _ = write!(out, "\n{}", fault(&name(job), trouble, width));
+        let _ = write!(out, "\n{}", stands(job, trouble, now, width));
     }
     for order in orders(job) {
         let _ = write!(out, "\n{}\n", toned(Tone::Odd, &wrapped("", &order, width)));
@@ -53,8 +53,11 @@ fn facts(job: &JobStatus, now: Timestamp) -> Vec<(&'static str, String)> {
     if let Some(last) = &job.last {
         facts.push(("last", format!("{} {}, rotation {}", last.outcome, both(now, &last.at), last.rotation)));
     }
-    facts.extend(job.paused.as_deref().map(|until| ("paused", pause_end(now, until))));
-    facts.extend(job.waits_for.clone().map(|text| ("waits for", text)));
+    facts.extend(job.paused.as_deref().map(|until| ("paused", pause_end(now, until, job.job.as_ref()))));
+    // What an operator is asked for stands below.
+    let asked = job.phase == "held" || job.awaits_retirement || job.awaits_adoption;
+    let waits = job.waits_for.clone().filter(|text| !(asked && text.contains("`rotate")));
+    facts.extend(waits.map(|text| ("waits for", text)));
     facts
 }
 
@@ -66,11 +69,13 @@ fn orders(job: &JobStatus) -> Vec<String> {
         let text = "its job has left the config: put it back, or clean up on the remote by hand";
         orders.push(text.to_owned());
     }
-    if job.phase == "held" {
-        orders.push(format!("`rotate retry {name}` goes on where it stopped; `rotate abandon {name}` ends it there"));
-    }
     if job.awaits_retirement {
         orders.push(format!("the old token works until you say `rotate retire {name}`"));
+    }
+    if job.awaits_adoption {
+        orders.push(format!(
+            "the journal was lost: nothing is retired until you have seen `rotate tokens` and say `rotate adopt {name}`"
+        ));
     }
     if job.phase == "expired" {
         orders.push(format!("`rotate undo {name}` brings the old token back while it is not deleted"));

@@ -1,8 +1,8 @@
 //! Answers as the daemon gives them, and what people read of them at 80 columns.
 
 use crate::protocol::{
-    Check, Diagnosis, History, JobStatus, LastRotation, PastEvent, PlanView, Status, Subject, TokenRow, Tokens, Tone,
-    Verdict, Words,
+    Check, Diagnosis, History, JobStatus, LastRotation, PastEvent, PlanView, Standing, Status, Subject, TokenRow,
+    Tokens, Tone, Verdict, Words,
 };
 use crate::rotation::event::{Event, Gave, Order, Reason, Step};
 use crate::rotation::fault::{Fault, FaultCode};
@@ -44,6 +44,7 @@ fn well(name: &str) -> JobStatus {
         last: Some(last("rotated", "2026-11-15T08:00:10Z")),
         paused: None,
         awaits_retirement: false,
+        awaits_adoption: false,
         faults: Vec::new(),
     }
 }
@@ -55,7 +56,7 @@ fn last(outcome: &str, at: &str) -> LastRotation {
 
 fn all(jobs: Vec<JobStatus>) -> Status {
     let (version, instance) = ("0.1.0".to_owned(), "ops1".to_owned());
-    Status { version, instance, now: NOW.to_owned(), jobs, troubles: Vec::new() }
+    Status { version, instance, now: NOW.to_owned(), well: true, jobs, troubles: Vec::new() }
 }
 
 fn unwritable() -> Fault {
@@ -65,6 +66,11 @@ fn unwritable() -> Fault {
         "/srv/terraform/prod/credentials.auto.tfvars: permission denied (the folder belongs to uid 1000, mode 0755)",
         "`setfacl -m u:rotated:rwx /srv/terraform/prod`, then `rotate retry web`",
     )
+}
+
+/// A fault of three hours ago that nobody tries again.
+fn stands(fault: Fault) -> Standing {
+    Standing { fault, failed_at: Some("2026-11-25T05:00:00Z".to_owned()), retry_at: None }
 }
 
 fn blocked() -> Fault {
@@ -108,7 +114,7 @@ fn all_is_well() {
 
 #[test]
 fn a_hold_comes_first_with_what_to_do() {
-    let held = JobStatus { phase: "held".to_owned(), faults: vec![unwritable()], ..well("web") };
+    let held = JobStatus { phase: "held".to_owned(), faults: vec![stands(unwritable())], ..well("web") };
     insta::assert_snapshot!(page(&all(vec![well("ci"), held])), @r"
     Something is wrong: 1 job on hold; 1 of 2 jobs well.
 
@@ -117,10 +123,147 @@ fn a_hold_comes_first_with_what_to_do() {
                folder belongs to uid 1000, mode 0755)
       next:    `setfacl -m u:rotated:rwx /srv/terraform/prod`, then
                `rotate retry web`
+      when:    on hold since 2026-11-25 05:00:00 UTC, 3h ago
+      then:    `rotate retry web` goes on where it stopped, `rotate abandon web`
+               ends it there
 
     JOB  PHASE  AGE  NEXT DUE  EXPIRES  LAST
     ci   rests  10d  in 3d 4h  in 90d   rotated 9d ago
     web  held   10d  in 3d 4h  in 90d   rotated 9d ago
+    ");
+}
+
+/// What a fault's last lines say of it, in a job of this phase.
+fn when(phase: &str, one: &Standing) -> String {
+    let job = JobStatus { phase: phase.to_owned(), ..well("web") };
+    let now = super::times::moment(NOW).unwrap();
+    let text = plain(&status::stands(&job, one, now, 200));
+    text.lines().skip(3).map(str::trim).collect::<Vec<_>>().join(" / ")
+}
+
+#[test]
+fn what_failed_says_when_and_when_it_is_tried_again() {
+    let at = |failed: &str, retry: Option<&str>| Standing {
+        failed_at: Some(failed.to_owned()),
+        retry_at: retry.map(str::to_owned),
+        ..stands(unwritable())
+    };
+    let of = |code| Standing { fault: Fault { code, ..unwritable() }, ..stands(unwritable()) };
+    let (long_ago, just_now) = ("2026-11-25T05:00:00Z", "2026-11-25T07:59:30Z");
+    let told = [
+        when("rests", &at(long_ago, Some("2026-11-25T08:57:00Z"))),
+        when("rests", &at(just_now, Some("2026-11-25T08:57:00Z"))),
+        when("rests", &at(long_ago, Some("2026-11-25T07:57:00Z"))),
+        when("rests", &at(long_ago, None)),
+        when("rests", &at(just_now, None)),
+        when("grace", &of(FaultCode::StaleInUse)),
+        when("held", &at(long_ago, None)),
+        when("held", &at(long_ago, Some("2026-11-25T08:57:00Z"))),
+        when("held", &of(FaultCode::StaleInUse)),
+        when("held", &of(FaultCode::StateLost)),
+        when("rests", &Standing { failed_at: None, ..stands(unwritable()) }),
+    ];
+    insta::assert_snapshot!(told.join("\n"), @r"
+    when:    3h ago (2026-11-25 05:00:00 UTC), not tried since; next try in 57m, or now with `rotate retry web`
+    when:    just now (2026-11-25 07:59:30 UTC); next try in 57m, or now with `rotate retry web`
+    when:    3h ago (2026-11-25 05:00:00 UTC), not tried since; it is about to be tried again
+    when:    3h ago (2026-11-25 05:00:00 UTC); not tried again by itself
+    when:    just now (2026-11-25 07:59:30 UTC); not tried again by itself
+    when:    3h ago (2026-11-25 05:00:00 UTC)
+    when:    on hold since 2026-11-25 05:00:00 UTC, 3h ago / then:    `rotate retry web` goes on where it stopped, `rotate abandon web` ends it there
+    when:    3h ago (2026-11-25 05:00:00 UTC), not tried since; next try in 57m, or now with `rotate retry web`
+    when:    3h ago (2026-11-25 05:00:00 UTC)
+    when:    on hold since 2026-11-25 05:00:00 UTC, 3h ago / then:    `rotate adopt web` takes over what is there
+    ");
+}
+
+#[test]
+fn who_waits_for_an_adoption_is_told_so() {
+    let lost = JobStatus {
+        awaits_adoption: true,
+        waits_for: Some("`rotate adopt ci`: the journal was lost, and nothing is retired until then".to_owned()),
+        ..well("ci")
+    };
+    insta::assert_snapshot!(page(&all(vec![lost.clone(), well("db")])), @r"
+    Nothing is wrong; 1 adoption waits for you; next rotation: ci in 3d 4h.
+
+    adoption: the journal was lost; nothing is retired until you have seen
+              `rotate tokens` and say `rotate adopt ci`
+
+    JOB  PHASE  AGE  NEXT DUE  EXPIRES  LAST
+    ci   rests  10d  in 3d 4h  in 90d   rotated 9d ago
+    db   rests  10d  in 3d 4h  in 90d   rotated 9d ago
+    ");
+    insta::assert_snapshot!(plain(&job::block(&all(Vec::new()), &lost, WIDTH)), @r"
+    ci
+      phase        rests
+      token        ci@pve!deploy on lab
+      in use       ci@pve!deploy-20261115T080000Z
+      age          10d, since 2026-11-15 08:00:00 UTC
+      expires      in 90d (2027-02-23 08:00:00 UTC)
+      next due     in 3d 4h (2026-11-28 12:00:00 UTC), schedule
+      last         rotated 9d ago (2026-11-15 08:00:10 UTC), rotation
+                   019a8701-5a00-7000-8000-000000000001
+
+    the journal was lost: nothing is retired until you have seen `rotate tokens` and
+    say `rotate adopt ci`
+    ");
+}
+
+#[test]
+fn what_stands_above_the_table_is_not_repeated_in_it() {
+    let waits = |text: &str| Some(text.to_owned());
+    let held = JobStatus {
+        phase: "held".to_owned(),
+        waits_for: waits("an operator: `rotate retry web` or `rotate abandon web`"),
+        faults: vec![stands(unwritable())],
+        ..well("web")
+    };
+    let asks = JobStatus { awaits_retirement: true, waits_for: waits("`rotate retire ci`: it works"), ..well("ci") };
+    let paused = JobStatus {
+        paused: Some("2026-11-26T08:00:00Z".to_owned()),
+        waits_for: waits("`rotate resume db`, or 2026-11-26T08:00:00Z: uid 0 (root) paused it"),
+        ..well("db")
+    };
+    let again = JobStatus {
+        waits_for: waits("the next try at 2026-11-25T08:57:00Z"),
+        faults: vec![Standing { retry_at: Some("2026-11-25T08:57:00Z".to_owned()), ..stands(unwritable()) }],
+        ..well("dns")
+    };
+    let retires = JobStatus { waits_for: waits("the next try to retire at 2026-11-25T09:00:00Z"), ..well("mail") };
+    let text = page(&all(vec![held, asks, paused, again, retires]));
+    insta::assert_snapshot!(text, @r"
+    Something is wrong: 1 job on hold, 1 job failing; 3 of 5 jobs well.
+
+    web: could not publish to file-1 of web [destination_unwritable]
+      because: /srv/terraform/prod/credentials.auto.tfvars: permission denied (the
+               folder belongs to uid 1000, mode 0755)
+      next:    `setfacl -m u:rotated:rwx /srv/terraform/prod`, then
+               `rotate retry web`
+      when:    on hold since 2026-11-25 05:00:00 UTC, 3h ago
+      then:    `rotate retry web` goes on where it stopped, `rotate abandon web`
+               ends it there
+
+    dns: could not publish to file-1 of web [destination_unwritable]
+      because: /srv/terraform/prod/credentials.auto.tfvars: permission denied (the
+               folder belongs to uid 1000, mode 0755)
+      next:    `setfacl -m u:rotated:rwx /srv/terraform/prod`, then
+               `rotate retry web`
+      when:    3h ago (2026-11-25 05:00:00 UTC), not tried since; next try in 57m,
+               or now with `rotate retry dns`
+
+    retirement: the old token works until you say `rotate retire ci`
+
+    paused: 1 job, until 2026-11-26 08:00:00 UTC, in 1d
+
+    JOB   PHASE  AGE  NEXT DUE  EXPIRES  LAST
+    web   held   10d  in 3d 4h  in 90d   rotated 9d ago
+    ci    rests  10d  in 3d 4h  in 90d   rotated 9d ago
+    db    rests  10d  in 3d 4h  in 90d   rotated 9d ago
+      waits for `rotate resume db`, or 2026-11-26T08:00:00Z: uid 0 (root) paused it
+    dns   rests  10d  in 3d 4h  in 90d   rotated 9d ago
+    mail  rests  10d  in 3d 4h  in 90d   rotated 9d ago
+      waits for the next try to retire at 2026-11-25T09:00:00Z
     ");
 }
 
@@ -144,9 +287,9 @@ fn a_pause_says_until_when() {
 
     JOB  PHASE  AGE  NEXT DUE  EXPIRES  LAST
     ci   rests  10d  in 3d 4h  in 90d   rotated 9d ago
-      paused until `rotate resume`
+      paused until `rotate resume ci`
     db   rests  10d  in 3d 4h  in 90d   rotated 9d ago
-      paused until `rotate resume`
+      paused until `rotate resume db`
     ");
 }
 
@@ -167,7 +310,7 @@ fn a_waiting_retirement_names_its_order() {
 
 #[test]
 fn a_blocked_remote_is_told_before_its_jobs() {
-    let held = JobStatus { phase: "held".to_owned(), faults: vec![unwritable()], ..well("web") };
+    let held = JobStatus { phase: "held".to_owned(), faults: vec![stands(unwritable())], ..well("web") };
     let waits = JobStatus {
         waits_for: Some("its remote backup: nothing new begins there".to_owned()),
         next_due: Some("2026-11-25T07:00:00Z".to_owned()),
@@ -188,6 +331,9 @@ fn a_blocked_remote_is_told_before_its_jobs() {
                folder belongs to uid 1000, mode 0755)
       next:    `setfacl -m u:rotated:rwx /srv/terraform/prod`, then
                `rotate retry web`
+      when:    on hold since 2026-11-25 05:00:00 UTC, 3h ago
+      then:    `rotate retry web` goes on where it stopped, `rotate abandon web`
+               ends it there
 
     JOB        PHASE  AGE  NEXT DUE  EXPIRES  LAST
     web        held   10d  in 3d 4h  in 90d   rotated 9d ago
@@ -207,7 +353,7 @@ fn thirty_jobs_are_thirty_lines_and_few_troubles() {
         .map(|at| {
             let name = format!("job-{at:02}");
             match at % 4 {
-                0 => JobStatus { faults: vec![unwritable()], ..well(&name) },
+                0 => JobStatus { faults: vec![stands(unwritable())], ..well(&name) },
                 1 => JobStatus { job: None, current: None, age_seconds: None, since: None, ..well(&name) },
                 2 => JobStatus { next_due: None, last: None, phase: "unknown".to_owned(), ..well(&name) },
                 _ => well(&name),
@@ -245,7 +391,7 @@ fn one_job_is_a_block() {
         paused: Some("2026-11-26T08:00:00Z".to_owned()),
         phase: "held".to_owned(),
         waits_for: Some("an operator".to_owned()),
-        faults: vec![unwritable()],
+        faults: vec![stands(unwritable())],
         awaits_retirement: true,
         ..well("web")
     };
@@ -269,8 +415,9 @@ fn one_job_is_a_block() {
                folder belongs to uid 1000, mode 0755)
       next:    `setfacl -m u:rotated:rwx /srv/terraform/prod`, then
                `rotate retry web`
-
-    `rotate retry web` goes on where it stopped; `rotate abandon web` ends it there
+      when:    on hold since 2026-11-25 05:00:00 UTC, 3h ago
+      then:    `rotate retry web` goes on where it stopped, `rotate abandon web`
+               ends it there
 
     the old token works until you say `rotate retire web`
     ");
@@ -288,6 +435,46 @@ fn one_job_is_a_block() {
 
     `rotate undo ci` brings the old token back while it is not deleted
     ");
+}
+
+#[test]
+fn a_block_says_what_the_job_is_doing_and_what_is_wrong_beyond_it() {
+    let of = |job: JobStatus| plain(&job::block(&Status { troubles: vec![blocked()], ..all(Vec::new()) }, &job, WIDTH));
+    let doing = |activity: &str| of(JobStatus { activity: activity.to_owned(), ..well("web") });
+    assert!(doing("turns").contains("phase        rests, at work\n"));
+    assert!(doing("waits").contains("phase        rests, waits for its turn\n"));
+    assert!(doing("rests").contains("phase        rests\n"));
+    assert!(doing("rests").contains("\nrotated: nothing new begins on the remote backup [proxmox_forbidden]\n"));
+    let orphan = of(JobStatus { job: None, ..well("web") });
+    assert!(orphan.starts_with("ci@pve!deploy\n") && orphan.contains("its job has left the config: put it back"));
+}
+
+#[test]
+fn colours_say_how_a_job_is() {
+    let colour = |job: JobStatus| {
+        let page = status::page(&all(vec![job]), WIDTH);
+        page.lines().find(|line| line.contains("ci@pve!x") || line.starts_with("ci")).map(str::to_owned).unwrap()
+    };
+    let (green, yellow, red) = ("\u{1b}[32m", "\u{1b}[33m", "\u{1b}[31m");
+    assert!(colour(well("ci")).contains(&format!("{green}rests")));
+    assert!(colour(JobStatus { phase: "created".to_owned(), ..well("ci") }).contains("  created"));
+    assert!(colour(JobStatus { phase: "unknown".to_owned(), ..well("ci") }).contains(&format!("{yellow}unknown")));
+    for asks in [
+        JobStatus { awaits_retirement: true, ..well("ci") },
+        JobStatus { awaits_adoption: true, ..well("ci") },
+        JobStatus { paused: Some("resumed".to_owned()), ..well("ci") },
+    ] {
+        assert!(colour(asks).contains(&format!("{yellow}rests")));
+    }
+    let row = status::page(&all(vec![JobStatus { faults: vec![stands(unwritable())], ..well("ci") }]), WIDTH);
+    assert!(row.contains(&format!("{red}rests")), "{row:?}");
+    let expired = JobStatus { expires: Some("2026-11-20T08:00:00Z".to_owned()), ..well("ci") };
+    assert!(colour(expired).contains(&format!("{red}5d ago")));
+    let headline = |page: String| page.lines().next().unwrap().to_owned();
+    assert!(headline(status::page(&all(vec![well("ci")]), WIDTH)).contains("[32m"));
+    assert!(headline(status::page(&all(Vec::new()), WIDTH)).contains("[33m"));
+    let held = JobStatus { phase: "held".to_owned(), ..well("ci") };
+    assert!(headline(status::page(&all(vec![held]), WIDTH)).contains("[31m"));
 }
 
 #[test]
@@ -387,9 +574,11 @@ fn tokens_say_who_manages_them() {
         expires: "never".to_owned(),
         expired: false,
         privsep: true,
-        rights: vec!["PVEVMAdmin on /vms".to_owned(), "PVEDatastoreUser on /storage/local".to_owned()],
+        rights: Some(vec!["PVEVMAdmin on /vms".to_owned(), "PVEDatastoreUser on /storage/local".to_owned()]),
         job: job.map(|job| job.parse().unwrap()),
         state: job.map(|_| "current".to_owned()),
+        first_seen: "2026-11-20T08:00:00Z".to_owned(),
+        risks: Vec::new(),
         comment: String::new(),
     };
     let rows = vec![
@@ -398,9 +587,12 @@ fn tokens_say_who_manages_them() {
         TokenRow {
             expired: true,
             expires: "2026-11-20T08:00:00Z".to_owned(),
-            rights: Vec::new(),
+            rights: Some(Vec::new()),
             ..row(&format!("somebody@very-long-realm.example!{}", "n".repeat(60)), Some("a-job-with-a-long-name"))
         },
+        TokenRow { risks: vec!["never_expires".to_owned(), "dangling".to_owned()], ..row("ci@pve!left", None) },
+        TokenRow { risks: vec!["rights_drifted".to_owned()], ..row("ci@pve!more", Some("more")) },
+        TokenRow { risks: vec!["deleted_by_others".to_owned()], ..row("ci@pve!gone", Some("gone")) },
     ];
     let now = super::times::moment(NOW).unwrap();
     let text = plain(&tokens::page(&Tokens { tokens: rows, faults: vec![blocked()] }, now, WIDTH));
@@ -413,13 +605,22 @@ fn tokens_say_who_manages_them() {
 
     REMOTE  TOKEN                           EXPIRES  JOB                     STATE
     lab     ci@pve!deploy-20261115T080000Z  never    ci                      current
-      PVEVMAdmin on /vms, PVEDatastoreUser on /storage/local
+      PVEVMAdmin on /vms, PVEDatastoreUser on /storage/local; first seen 5d ago
     lab     root@pam!old                    never    nobody
-      every right of its owner – do not touch, ask [31mJo
+      every right of its owner; first seen 5d ago – do not touch, ask [31mJo
     lab     somebody@very-long-realm.exam…  5d ago   a-job-with-a-long-name  current
-      no rights
+      no rights; first seen 5d ago
+    lab     ci@pve!left                     never    nobody
+      PVEVMAdmin on /vms, PVEDatastoreUser on /storage/local; first seen 5d ago
+      it carries our mark, and no job knows it: delete it by hand if nobody uses it
+    lab     ci@pve!more                     never    more                    current
+      PVEVMAdmin on /vms, PVEDatastoreUser on /storage/local; first seen 5d ago
+      its rights are not those of its last rotation
+    lab     ci@pve!gone                     never    gone                    current
+      PVEVMAdmin on /vms, PVEDatastoreUser on /storage/local; first seen 5d ago
+      it should be there, and somebody has deleted it
 
-    3 tokens, 1 managed by nobody
+    6 tokens, 2 managed by nobody
     ");
 }
 
@@ -502,7 +703,7 @@ fn on_a_terminal_they_are_broken_between_words() {
 
 #[test]
 fn answers_survive_the_wire() {
-    let held = JobStatus { faults: vec![unwritable()], ..well("web") };
+    let held = JobStatus { faults: vec![stands(unwritable())], ..well("web") };
     let status = Status { troubles: vec![blocked()], ..all(vec![held]) };
     let text = serde_json::to_string(&status).unwrap();
     assert_eq!(serde_json::from_str::<Status>(&text).unwrap(), status);

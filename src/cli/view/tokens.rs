@@ -35,14 +35,31 @@ fn row(token: &TokenRow, now: Timestamp) -> Row {
         None => styled(style(Tone::Odd), "nobody"),
     };
     let state = cell(token.state.clone().unwrap_or_default());
-    let rights = match (token.privsep, token.rights.as_slice()) {
+    let rights = match (token.privsep, token.rights.as_deref()) {
         (false, _) => "every right of its owner".to_owned(),
-        (true, []) => "no rights".to_owned(),
-        (true, rights) => rights.join(", "),
+        (true, None) => "rights unknown".to_owned(),
+        (true, Some([])) => "no rights".to_owned(),
+        (true, Some(rights)) => rights.join(", "),
     };
     let comment = if token.comment.is_empty() { String::new() } else { format!(" – {}", one_line(&token.comment)) };
+    let seen = match token.first_seen.as_str() {
+        "" => String::new(),
+        first => format!("; first seen {}", relative_text(now, first)),
+    };
     let cells = vec![cell(token.remote.as_str()), cell(token.token.to_string()), expires, job, state];
-    Row { cells, notes: vec![cell(format!("{rights}{comment}"))] }
+    let mut notes = vec![cell(format!("{rights}{seen}{comment}"))];
+    notes.extend(token.risks.iter().filter_map(|risk| unseen(risk)).map(|risk| styled(style(Tone::Bad), risk)));
+    Row { cells, notes }
+}
+
+/// What speaks against a token and stands nowhere else in its row.
+fn unseen(risk: &str) -> Option<&'static str> {
+    match risk {
+        "dangling" => Some("it carries our mark, and no job knows it: delete it by hand if nobody uses it"),
+        "deleted_by_others" => Some("it should be there, and somebody has deleted it"),
+        "rights_drifted" => Some("its rights are not those of its last rotation"),
+        _ => None,
+    }
 }
 
 /// A comment is somebody else's text: without line breaks and what else a terminal would obey.

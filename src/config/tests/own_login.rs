@@ -56,7 +56,7 @@ fn said(reference: &str) -> Option<String> {
     let text = MINIMAL.replace("file:/etc/rotated/lab.token", reference);
     let vault = "[vault.main]\naddress = \"https://vault\"\nauth = { token = \"file:/x\" }\n";
     let sources = Source::pieces("rotated.toml".into(), format!("{text}{vault}{JOB}{ELSEWHERE}"), PIECE_BYTES);
-    let host = Host { name: "ops1".into(), holds: |_| "rotator@pve!daemon".parse().ok() };
+    let host = Host { name: "ops1".into(), holds: |_| "rotator@pve!daemon".parse().ok(), reads: |_| None };
     settings(&sources, &host, Findings::default()).err().map(|problems| problems.to_string())
 }
 

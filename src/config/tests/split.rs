@@ -7,7 +7,7 @@ use super::{MINIMAL, files};
 
 fn read(text: &str, piece_bytes: usize) -> (usize, Result<Settings, String>) {
     let sources = Source::pieces("rotated.toml".into(), text.to_owned(), piece_bytes);
-    let host = Host { name: "ops1".to_owned(), holds: |_| None };
+    let host = Host { name: "ops1".to_owned(), holds: |_| None, reads: |_| None };
     let read = settings(&sources, &host, Findings::default());
     (sources.len(), read.map_err(|problems| problems.to_string()))
 }

@@ -44,7 +44,7 @@ impl Refused {
 impl From<Fault> for Refused {
     fn from(fault: Fault) -> Self {
         let status = match (fault.code, fault.severity) {
-            (FaultCode::JobUnknown, _) => StatusCode::NOT_FOUND,
+            (FaultCode::JobUnknown | FaultCode::NotifierUnknown, _) => StatusCode::NOT_FOUND,
             (FaultCode::Internal, _) => StatusCode::INTERNAL_SERVER_ERROR,
             (_, Severity::Passing | Severity::Unanswered) => StatusCode::SERVICE_UNAVAILABLE,
             (_, Severity::Lasting) => StatusCode::CONFLICT,

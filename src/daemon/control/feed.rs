@@ -15,11 +15,10 @@ use super::Stage;
 use super::answer::{Answer, body};
 use super::readings::{key_of, query};
 use crate::daemon::board::Told;
-use crate::daemon::clock::SystemClock;
 use crate::protocol::words::{self, phase};
-use crate::protocol::{FeedLine, JobQuery, Subject, Tone, Words};
+use crate::protocol::{FeedLine, JobQuery, Standing, Subject, Tone, Words};
 use crate::rotation::ledger::Ledger;
-use crate::rotation::ports::Clock;
+use crate::rotation::standing;
 use crate::token::JobName;
 
 /// The answer begins at once, and everything that happens after that is in it.
@@ -89,20 +88,24 @@ fn line(told: &Told) -> FeedLine {
             event: Box::new(event.clone()),
             phase: phase(ledger).to_owned(),
         },
-        Told::Turned { job, ledger, faults, again } => FeedLine::Turn {
-            again: *again,
-            subject: subject(ledger),
-            time: SystemClock.now().to_string(),
-            phase: phase(ledger).to_owned(),
-            faults: faults.clone(),
-            lines: match job {
-                Some(settings) => {
-                    let retry = format!("rotate retry {}", settings.job.name);
-                    words::of_end(&settings.job, ledger, faults, &retry)
-                }
-                None => faults.iter().map(|fault| failed(fault.to_string())).collect(),
-            },
-        },
+        Told::Turned { job, ledger, standing, refused, time, again } => {
+            let refused = refused.iter().map(|fault| standing::Standing::now(fault.clone(), time.ended));
+            let all: Vec<_> = refused.chain(standing.iter().cloned()).collect();
+            FeedLine::Turn {
+                again: *again,
+                subject: subject(ledger),
+                time: time.ended.to_string(),
+                phase: phase(ledger).to_owned(),
+                faults: all.iter().map(Standing::from).collect(),
+                lines: match job {
+                    Some(settings) => {
+                        let retry = format!("rotate retry {}", settings.job.name);
+                        words::of_end((&settings.job, ledger), &all, *time, &retry)
+                    }
+                    None => all.iter().map(|one| failed(one.fault.to_string())).collect(),
+                },
+            }
+        }
     }
 }
 

@@ -37,7 +37,7 @@ pub(super) async fn tokens(desk: &Desk, uri: &Uri) -> Answer {
     let NoQuery {} = query(uri)?;
     let _one = desk.looks.acquire().await;
     let (settings, fleet) = desk.handle.ask(Ask::InForce).await?;
-    well(&within(inventory::of(&settings, &fleet, &desk.handle.board)).await?)
+    well(&within(inventory::of(&settings, &fleet, &desk.handle.board, &desk.handle.watch)).await?)
 }
 
 /// `GET /v1/doctor`.

@@ -12,7 +12,6 @@ mod answer;
 mod feed;
 mod looks;
 mod orders;
-mod patience;
 mod readings;
 pub mod routes;
 mod socket;
@@ -24,19 +23,17 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Extension;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::net::UnixStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
 use self::access::Peer;
 pub use self::access::{GROUP_ALL, GROUP_LOOK, Level};
-use self::patience::Patient;
 use self::socket::Socket;
 use super::ask::Handle;
+pub use super::conversation::HEAD_WAIT;
+use super::conversation::{Stage, converse, past_open, seated};
 use crate::rotation::fault::Fault;
 
 /// How many connections there may be of people who may do everything; further ones are told to come again.
@@ -45,12 +42,6 @@ pub const CONNECTIONS_MAX: usize = 256;
 pub const VIEWERS_MAX: usize = 64;
 /// How many of people who have no rights.
 pub const STRANGERS_MAX: usize = 32;
-/// How long the head of a request may take, and how long a connection may idle before it.
-pub const HEAD_WAIT: Duration = Duration::from_secs(10);
-/// Longest head of a request, in bytes; also how much of an answer waits for a slow reader.
-const HEAD_BYTES_MAX: usize = 16 * 1024;
-/// Most header lines.
-const HEADERS_MAX: usize = 64;
 /// How many answers of status are made at a time; each may be long.
 const STATUSES_MAX: usize = 2;
 /// How many looks at remotes there may be at a time.
@@ -66,17 +57,6 @@ const CLOSE_WAIT: Duration = Duration::from_secs(5);
 const FULL: &str = "{\"error\":{\"code\":\"order_refused\",\"severity\":\"passing\",\
 \"what\":\"did not answer on the control socket\",\"because\":\"too many are connected\",\
 \"next\":\"try again in a while; whoever holds many connections should close them\"}}\n";
-
-/// How far the daemon's life is, for connections.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Stage {
-    /// Everybody is answered.
-    Open,
-    /// No new connections, no new requests; events are still told.
-    Closing,
-    /// Nothing more is told.
-    Ended,
-}
 
 /// What handlers work with.
 struct Desk {
@@ -138,7 +118,7 @@ impl Control {
 pub async fn converse_with(stream: UnixStream, level: Level, handle: Handle) {
     let (_stage, seen) = watch::channel(Stage::Open);
     let router = routes::router(&Desk::new(handle, seen.clone()));
-    converse(stream, Peer::with(level), router, seen).await;
+    converse(stream, router.layer(Extension(Arc::new(Peer::with(level)))), seen).await;
 }
 
 async fn accept(socket: Socket, router: Router, mut stage: watch::Receiver<Stage>) {
@@ -169,8 +149,8 @@ async fn accept(socket: Socket, router: Router, mut stage: watch::Receiver<Stage
         };
         match Arc::clone(room).try_acquire_owned() {
             Ok(seat) => {
-                let conversation = converse(stream, peer, router.clone(), stage.clone());
-                connections.spawn(seated(seat, conversation));
+                let router = router.clone().layer(Extension(Arc::new(peer)));
+                connections.spawn(seated(seat, converse(stream, router, stage.clone())));
             }
             // What does not fit into the socket's buffer at once is not worth waiting for.
             Err(_) => drop(stream.try_write(full().as_bytes())),
@@ -186,36 +166,4 @@ fn full() -> String {
         "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-type: application/json\r\n\
          content-length: {length}\r\n\r\n{FULL}"
     )
-}
-
-async fn past_open(stage: &mut watch::Receiver<Stage>) {
-    let _ = stage.wait_for(|stage| *stage != Stage::Open).await;
-}
-
-async fn seated(seat: OwnedSemaphorePermit, conversation: impl Future<Output = ()>) {
-    conversation.await;
-    drop(seat);
-}
-
-/// One connection, to its end.
-async fn converse(stream: UnixStream, peer: Peer, router: Router, mut stage: watch::Receiver<Stage>) {
-    let service = TowerToHyperService::new(router.layer(Extension(Arc::new(peer))));
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_WAIT)
-        .max_buf_size(HEAD_BYTES_MAX)
-        .max_headers(HEADERS_MAX)
-        .serve_connection(TokioIo::new(Patient::new(stream)), service);
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        biased;
-        () = past_open(&mut stage) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-        ended = connection.as_mut() => ended,
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection to the control socket broke off");
-    }
 }

@@ -11,14 +11,20 @@ use tokio::time::timeout;
 use super::Desk;
 use super::access::Peer;
 use super::answer::{Answer, Refused, well};
-use crate::config::Colour;
+use crate::config::{Colour, Settings};
 use crate::daemon::ask::{Ask, Jobs, NotReloaded};
+use crate::daemon::clock::SystemClock;
+use crate::daemon::notices::sender;
 use crate::daemon::turn::Command;
-use crate::protocol::{Accepted, OrderRequest, PauseRequest, REASON_BYTES_MAX, REQUEST_BYTES_MAX, RotateRequest};
+use crate::notify::Notifier;
+use crate::protocol::{
+    Accepted, NotifyTest, OrderRequest, PauseRequest, REASON_BYTES_MAX, REQUEST_BYTES_MAX, RotateRequest,
+};
 use crate::rotation::event::Order;
 use crate::rotation::fault::{Fault, FaultCode, Severity};
+use crate::rotation::ports::Clock;
 use crate::rotation::time::Timestamp;
-use crate::token::JobName;
+use crate::token::{JobName, NotifierName};
 
 /// How many jobs are ordered at a time when all are meant.
 const ORDERS_MAX: usize = 64;
@@ -30,6 +36,8 @@ pub(super) enum Pausing {
     End,
 }
 
+/// How long a test of a notifier may take, the reading of its secrets included.
+const TEST_WAIT: Duration = Duration::from_secs(60);
 /// How long a request's body may take.
 pub(super) const BODY_WAIT: Duration = Duration::from_secs(10);
 
@@ -122,6 +130,46 @@ pub(super) async fn reload(desk: &Desk, peer: &Peer, request: Request) -> Answer
         }
         Err(NotReloaded::Refused(fault)) => Err(fault.into()),
     }
+}
+
+/// `POST /v1/notify/test`: answered when the notifier's server has answered.
+pub(super) async fn notify_test(desk: &Desk, peer: &Peer, request: Request) -> Answer {
+    let asked: NotifyTest = read(request).await?;
+    let (name, by) = (&asked.notifier, peer.name());
+    tracing::info!(notifier = %name, by, "asked to test a notifier");
+    let _one = desk.looks.acquire().await;
+    let (settings, fleet) = desk.handle.ask(Ask::InForce).await?;
+    let Some(options) = settings.notifiers.get(name) else { return Err(no_such_notifier(&settings, name).into()) };
+    let now = SystemClock.now();
+    let notifier = Notifier::new(options.clone(), &fleet.vaults)?;
+    let tested = timeout(TEST_WAIT, notifier.test(&by, &sender(&settings), now)).await;
+    let book = &desk.handle.watch.notifiers;
+    match tested.unwrap_or_else(|_| Err(untested(name))) {
+        Ok(()) => {
+            book.sent(name, SystemClock.now());
+            well(&asked)
+        }
+        Err(fault) => {
+            book.failed(name);
+            Err(fault.into())
+        }
+    }
+}
+
+fn no_such_notifier(settings: &Settings, name: &NotifierName) -> Fault {
+    let names: Vec<_> = settings.notifiers.keys().map(NotifierName::as_str).collect();
+    let because = match names.as_slice() {
+        [] => "the config has none".to_owned(),
+        names => format!("the config has: {}", names.join(", ")),
+    };
+    let next = "name one of these, or write a section [notify.NAME] and run `rotate reload`";
+    Fault::lasting(FaultCode::NotifierUnknown, format!("there is no notifier called {name}"), because, next)
+}
+
+fn untested(name: &NotifierName) -> Fault {
+    let because = format!("it took longer than {} s", TEST_WAIT.as_secs());
+    let next = "check how its server is, and the Vault if its secrets lie there";
+    Fault::passing(FaultCode::NotifierUnanswered, format!("could not test the notifier {name}"), because, next)
 }
 
 /// Who asks and why, for the journal.

@@ -9,7 +9,7 @@ use super::answer::{Answer, Refused, well};
 use super::status;
 use crate::daemon::ask::{Ask, PAGE_MAX, View};
 use crate::daemon::clock::SystemClock;
-use crate::protocol::{HISTORY_DEFAULT, HISTORY_MAX, History, HistoryQuery, JobQuery, PastEvent, Status};
+use crate::protocol::{HISTORY_DEFAULT, HISTORY_MAX, History, HistoryQuery, JobQuery, JobStatus, PastEvent, Status};
 use crate::rotation::fault::{Fault, FaultCode};
 use crate::rotation::ledger::LedgerKey;
 use crate::rotation::ports::Clock;
@@ -48,6 +48,7 @@ pub(super) async fn status(desk: &Desk, uri: &Uri) -> Answer {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         instance: settings.daemon.instance.to_string(),
         now: now.to_string(),
+        well: troubles.is_empty() && jobs.iter().all(JobStatus::is_well),
         jobs,
         troubles,
     })

@@ -8,7 +8,7 @@ use crate::daemon::ask::View;
 use crate::daemon::service::HOLDS_MAX;
 use crate::daemon::slot::{Ground, Place, stands_on};
 use crate::protocol::words::phase;
-use crate::protocol::{JobStatus, LastRotation};
+use crate::protocol::{JobStatus, LastRotation, Standing};
 use crate::rotation::fault::{Fault, FaultCode};
 use crate::rotation::ledger::{Ledger, Outcome, State, Verdict};
 use crate::rotation::next::{Next, Waiting};
@@ -25,8 +25,8 @@ pub(super) fn of(view: &View, now: Timestamp) -> JobStatus {
     let current = ledger.current();
     let expiry = current.and_then(|name| ledger.entries.get(name)).map(|entry| entry.expiry);
     let next = job.and_then(|job| ledger.next_due(job));
-    let mut faults = view.faults.clone();
-    faults.sort_by_key(|fault| Reverse(fault.severity));
+    let mut standing = view.standing.clone();
+    standing.sort_by_key(|one| Reverse(one.fault.severity));
     JobStatus {
         job: job.map(|job| job.name.clone()),
         remote: ledger.key.remote.clone(),
@@ -45,7 +45,8 @@ pub(super) fn of(view: &View, now: Timestamp) -> JobStatus {
             .pause(now)
             .map(|pause| pause.until.map_or_else(|| "resumed".to_owned(), |until| until.to_string())),
         awaits_retirement: awaits_retirement(ledger),
-        faults,
+        awaits_adoption: ledger.rebuilt,
+        faults: standing.iter().map(Standing::from).collect(),
     }
 }
 
@@ -97,9 +98,8 @@ fn waits_for(view: &View, now: Timestamp) -> Option<String> {
     if view.blocked {
         return Some(format!("fewer holds on {}, see the troubles", ledger.key.remote));
     }
-    let refused = ledger.refused.as_ref().filter(|trouble| trouble.holds_back(now));
-    if let Some(trouble) = refused {
-        return Some(format!("the next try at {}", trouble.retry_at));
+    if let Some(retry_at) = job.and_then(|job| ledger.waits_to_retry(job, now)) {
+        return Some(format!("the next try at {retry_at}"));
     }
     match ledger.next(now, job) {
         Next::Wait { until, what: Waiting::Retry } => return Some(format!("the next try at {until}")),
@@ -116,6 +116,9 @@ fn waits_for(view: &View, now: Timestamp) -> Option<String> {
     if awaits_retirement(ledger) {
         return Some(format!("`rotate retire {name}`: the old token still works"));
     }
+    if ledger.rebuilt {
+        return Some(format!("`rotate adopt {name}`: the journal was lost, and nothing is retired until then"));
+    }
     let window = job?.window.as_ref()?;
     let (due, _) = ledger.next_due(job?)?;
     let opens = window.next_opening(now);
@@ -124,7 +127,7 @@ fn waits_for(view: &View, now: Timestamp) -> Option<String> {
 
 fn held(hold: &Fault, name: &str) -> String {
     if matches!(hold.code, FaultCode::StateLost | FaultCode::ForeignInstance) {
-        return "an operator: `rotate adopt`".to_owned();
+        return format!("an operator: `rotate adopt {name}`");
     }
     format!("an operator: `rotate retry {name}` or `rotate abandon {name}`")
 }
@@ -198,6 +201,7 @@ mod tests {
     use crate::rotation::fault::{Fault, FaultCode, Severity};
     use crate::rotation::ledger::{Ledger, LedgerKey, State};
     use crate::rotation::pause::Pause;
+    use crate::rotation::standing::Standing;
     use crate::rotation::time::{Span, Timestamp};
 
     fn settings(keys: &str) -> Settings {
@@ -242,7 +246,7 @@ mod tests {
 
     fn view(ledger: Ledger, keys: &str) -> View {
         let job = Some(job(keys, "build"));
-        View { job, ledger, place: Place::Rests, faults: Vec::new(), wakes: None, blocked: false }
+        View { job, ledger, place: Place::Rests, standing: Vec::new(), blocked: false }
     }
 
     fn since(view: &View) -> Timestamp {
@@ -290,7 +294,8 @@ mod tests {
         check(&|view| view.place = Place::Turns, None);
         check(&|view| view.blocked = true, Some("fewer holds on lab"));
         check(&held, Some("`rotate retry build` or `rotate abandon build`"));
-        check(&lost, Some("`rotate adopt`"));
+        check(&lost, Some("`rotate adopt build`"));
+        check(&|view| view.ledger.rebuilt = true, Some("`rotate adopt build`"));
     }
 
     #[test]
@@ -324,12 +329,18 @@ mod tests {
     #[test]
     fn the_gravest_fault_stands_first() {
         let mut view = view(until(in_grace), "");
-        view.faults = vec![
+        let now = since(&view);
+        view.standing = [
             Fault::passing(FaultCode::ProxmoxUnreachable, "a", "b", "c"),
             Fault::lasting(FaultCode::StaleInUse, "a", "b", "c"),
             Fault::unanswered(FaultCode::VaultUnanswered, "a", "b", "c"),
-        ];
-        let order: Vec<_> = of(&view, since(&view)).faults.iter().map(|fault| fault.severity).collect();
+        ]
+        .map(|fault| Standing { fault, at: now, again: Some(now + Span::from_seconds(7)) })
+        .to_vec();
+        let faults = of(&view, now).faults;
+        assert_eq!(faults[0].failed_at, Some(now.to_string()));
+        assert_eq!(faults[0].retry_at, Some((now + Span::from_seconds(7)).to_string()));
+        let order: Vec<_> = faults.iter().map(|one| one.fault.severity).collect();
         assert_eq!(order, [Severity::Lasting, Severity::Unanswered, Severity::Passing]);
     }
 

@@ -11,9 +11,11 @@ use rotated::daemon::ask::{Ask, Handle};
 use rotated::daemon::board::Board;
 use rotated::daemon::control::{Level, converse_with};
 use rotated::daemon::fleet::Fleet;
+use rotated::daemon::watch::Watch;
 use rotated::journal::SqliteJournal;
 use rotated::protocol::Refusal;
 use rotated::rotation::fault::{Fault, FaultCode};
+use rotated::rotation::time::Timestamp;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
@@ -76,7 +78,9 @@ fn told(level: Level, request: &[u8]) -> (Vec<u8>, Asked) {
         let board = Arc::new(Board::new(BTreeMap::new()));
         let config = Path::new("/dev/null").into();
         let (theirs, ours) = UnixStream::pair().expect("a pair");
-        let talk = tokio::spawn(converse_with(theirs, level, Handle::new(asks, board, journal, config)));
+        let watch = Arc::new(Watch::forgetful(Timestamp::from_seconds(0)).expect("made"));
+        let handle = Handle::new(asks, board, journal, config, watch);
+        let talk = tokio::spawn(converse_with(theirs, level, handle));
         let (mut read, mut write) = ours.into_split();
         let mut answer = Vec::new();
         {

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use super::http::{self, Reply};
 use super::jwt::Issuer;
-use super::process::READY_TIME_MAX;
 use super::text;
+use crate::child::READY_TIME_MAX;
 use crate::site::{Pems, Request};
 
 /// The root token's view of a namespace. Whatever it asks and does not get ends the test.

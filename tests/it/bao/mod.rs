@@ -29,6 +29,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::child::{READY_TIME_MAX, Server};
 use crate::servers;
 use crate::site::{Authority, Pems, Purpose};
 
@@ -51,7 +52,7 @@ pub(crate) use gate_fault::{GateFault, GateSees};
 pub(crate) use http::Reply;
 
 use jwt::Issuer;
-use process::{Ports, Process, READY_TIME_MAX};
+use process::Ports;
 
 /// Why there is no server.
 pub(crate) type BaoProblem = Box<dyn std::error::Error + Send + Sync>;
@@ -77,7 +78,7 @@ pub(crate) struct Bao {
     unseal_key: String,
     /// Kept for [`Bao::peek`].
     line: Mutex<Option<http::Connection>>,
-    process: Mutex<Option<Process>>,
+    process: Mutex<Option<Server>>,
     program: PathBuf,
     folder: TempDir,
 }
@@ -109,7 +110,7 @@ impl Bao {
         let (ports, process) = loop {
             let ports = Ports::free()?;
             std::fs::write(file("server.hcl"), process::config(folder.path(), ports) + &more)?;
-            match Process::start(&program, folder.path()) {
+            match process::start(&program, folder.path()) {
                 Ok(process) => break (ports, process),
                 Err(error) if attempts == START_ATTEMPTS_MAX || !error.to_string().contains("in use") => {
                     return Err(error);
@@ -202,11 +203,11 @@ impl Bao {
     /// The same, but nobody has unsealed it yet.
     pub(crate) fn start_sealed(&self) {
         self.stop();
-        let process = Process::start(&self.program, self.folder.path()).expect("it started before");
+        let process = process::start(&self.program, self.folder.path()).expect("it started before");
         *self.process() = Some(process);
     }
 
-    fn process(&self) -> MutexGuard<'_, Option<Process>> {
+    fn process(&self) -> MutexGuard<'_, Option<Server>> {
         self.process.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Mutex, PoisonError};
 
-use rotated::protocol::{Accepted, FeedLine, JobStatus, LastRotation, RotateRequest, Status, Subject, Tone, Words};
+use rotated::protocol::{
+    Accepted, FeedLine, JobStatus, LastRotation, RotateRequest, Standing, Status, Subject, Tone, Words,
+};
 use rotated::rotation::event::{Event, Gave, Plan, Reason, Step};
 use rotated::rotation::fault::{Fault, FaultCode};
 use rotated::rotation::job::{Retire, Strategy};
@@ -38,11 +40,16 @@ pub(crate) fn fault() -> Fault {
     )
 }
 
+/// The same, as it stands against a job.
+pub(crate) fn stands(fault: Fault) -> Standing {
+    Standing { fault, failed_at: Some(NOW.to_owned()), retry_at: None }
+}
+
 /// A status with one job of each name, which rests.
 pub(crate) fn status(names: &[&str]) -> Status {
     let jobs = names.iter().map(|name| rests(name)).collect();
     let (version, instance) = ("0.1.0".to_owned(), "ops1".to_owned());
-    Status { version, instance, now: NOW.to_owned(), jobs, troubles: Vec::new() }
+    Status { version, instance, now: NOW.to_owned(), well: true, jobs, troubles: Vec::new() }
 }
 
 pub(crate) fn rests(name: &str) -> JobStatus {
@@ -62,6 +69,7 @@ pub(crate) fn rests(name: &str) -> JobStatus {
         last: Some(last("rotated", "old")),
         paused: None,
         awaits_retirement: false,
+        awaits_adoption: false,
         faults: Vec::new(),
     }
 }
@@ -87,7 +95,7 @@ pub(crate) fn turned(name: &str, phase: &str, faults: Vec<Fault>) -> FeedLine {
         subject: subject(name),
         time: NOW.to_owned(),
         phase: phase.to_owned(),
-        faults,
+        faults: faults.into_iter().map(stands).collect(),
         lines,
         again: false,
     }

@@ -18,8 +18,8 @@ use serde_json::Value;
 
 use super::server::{Reply, Server, json};
 use super::story::{
-    Then, abandonment, done, fault, hold, job, last, planned, rehearsal, rests, rotation, status, telling, turned,
-    turned_again,
+    Then, abandonment, done, fault, hold, job, last, planned, rehearsal, rests, rotation, stands, status, telling,
+    turned, turned_again,
 };
 use super::{command, ended, run};
 
@@ -159,10 +159,12 @@ fn an_older_rotation_is_not_taken_for_the_one_asked_for() {
 fn a_status_tells_failures_too() {
     let told =
         |after: Status| run(&telling(Vec::new(), Then::Closed, status(&["ci"]), after).socket(), "now ci --wait");
-    let held = JobStatus { phase: "held".to_owned(), faults: vec![fault()], ..rests("ci") };
+    let held = JobStatus { phase: "held".to_owned(), faults: vec![stands(fault())], ..rests("ci") };
     let ended = told(Status { jobs: vec![held], ..status(&[]) });
     assert_eq!(ended.code, Some(1), "{}", ended.text());
     assert!(ended.stdout.contains("next:    let the daemon write it"), "{}", ended.text());
+    let idle = told(status(&["ci"]));
+    assert!(idle.code == Some(1) && idle.stdout.contains("nothing came of it"), "{}", idle.text());
     assert_eq!(told(after("rests", "abandoned")).code, Some(1));
     assert_eq!(told(after("rests", "rotated")).code, Some(0));
 }

@@ -1,7 +1,8 @@
 //! `rotated` without `--once`, as systemd would run it.
 
 use std::fs;
-use std::io::Read;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -27,6 +28,7 @@ pub(crate) struct Daemon {
     pub(crate) socket: PathBuf,
     pub(crate) pid: u32,
     messages: mpsc::Receiver<String>,
+    metrics: mpsc::Receiver<SocketAddr>,
     process: OwnedFd,
     ended: mpsc::Receiver<Ended>,
 }
@@ -59,15 +61,16 @@ impl Daemon {
         let raw = Pid::from_raw(pid.try_into().expect("a process id")).expect("not zero");
         let process = pidfd_open(raw, PidfdFlags::empty()).expect("it is ours");
         let (told, ended) = mpsc::channel();
+        let (opened, metrics) = mpsc::channel();
         thread::spawn(move || {
-            let _ = told.send(wait(child));
+            let _ = told.send(wait(child, &opened));
             // No message comes any more.
             let own = UnixDatagram::unbound().expect("a socket");
             drop(own.send_to(ENDED.as_bytes(), &path));
         });
         let (heard, messages) = mpsc::channel();
         thread::spawn(move || hear(&notify, &heard));
-        let daemon = Self { socket: folder.join("rotated.sock"), pid, messages, process, ended };
+        let daemon = Self { socket: folder.join("rotated.sock"), pid, messages, metrics, process, ended };
         if daemon.told("READY=1") { Ok(daemon) } else { Err(daemon.ended.recv_timeout(PATIENCE).expect("it ended")) }
     }
 
@@ -89,6 +92,11 @@ impl Daemon {
 
     pub(crate) fn post(&self, path: &str, body: &Value) -> Reply {
         exchange(&mut connect(&self.socket), request("POST", path, &body.to_string()).as_bytes())
+    }
+
+    /// Where the metrics can be read. Asked once.
+    pub(crate) fn metrics(&self) -> SocketAddr {
+        self.metrics.recv_timeout(PATIENCE).expect("the log says where")
     }
 
     pub(crate) fn follow(&self, query: &str) -> Events {
@@ -142,9 +150,23 @@ fn hear(notify: &UnixDatagram, heard: &mpsc::Sender<String>) {
     }
 }
 
-fn wait(mut child: Child) -> Ended {
-    let mut log = Vec::new();
-    drop(child.stderr.take().expect("a pipe").read_to_end(&mut log));
+fn wait(mut child: Child, opened: &mpsc::Sender<SocketAddr>) -> Ended {
+    let mut log = String::new();
+    let lines = BufReader::new(child.stderr.take().expect("a pipe")).split(b'\n');
+    for line in lines.map_while(Result::ok) {
+        let line = String::from_utf8_lossy(&line);
+        if let Some(address) = address(&line) {
+            let _ = opened.send(address);
+        }
+        log.extend([&line, "\n"]);
+    }
     let status = child.wait().expect("it ends");
-    Ended { code: status.code(), log: String::from_utf8_lossy(&log).into_owned() }
+    Ended { code: status.code(), log }
+}
+
+/// Where the metrics can be read, if this line of the log says so.
+fn address(line: &str) -> Option<SocketAddr> {
+    let line = line.split_once("metrics can be read")?.1;
+    let digits = |c: char| c.is_ascii_digit() || c == '.' || c == ':';
+    line.split(|c| !digits(c)).find_map(|word| word.parse().ok())
 }

@@ -12,14 +12,16 @@
 
 mod access;
 mod api;
-mod daemon;
-mod farm;
-mod http;
+pub(crate) mod daemon;
+pub(crate) mod farm;
+pub(crate) mod http;
 mod kill;
 mod life;
 mod limits;
 mod log;
 mod logins;
+pub(crate) mod metrics;
 mod reload;
 mod schema;
 mod stop;
+mod watched;

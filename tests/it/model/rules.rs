@@ -9,6 +9,7 @@ mod publishing;
 mod retiring;
 mod seeing;
 mod steering;
+mod telling;
 mod waking;
 
 use futures_util::FutureExt;

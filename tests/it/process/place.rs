@@ -97,7 +97,7 @@ impl Place {
         };
         let vault = self.store.as_ref().map_or_else(String::new, |store| store.furnish(self.folder()));
         let text = format!(
-            "[daemon]\ninstance = \"ops1\"\nstate_dir = \"{state}\"\nsocket = \"{socket}\"\nlate_max = \"180s\"\n\
+            "[daemon]\ninstance = \"ops1\"\nstate_dir = \"{state}\"\nsocket = \"{socket}\"\nlate_max = \"180s\"\nmetrics = \"127.0.0.1:0\"\n\
              [remote.lab]\nproduct = \"pve\"\nurls = [\"{url}\"]\nca_file = \"{ca}\"\n\
              auth = {{ api_token = \"{login}\" }}\n{vault}{job}",
             state = self.path("state").display(),

@@ -85,8 +85,8 @@ pub(crate) fn once(place: &Place, clock: &Jumping, jobs: &[&str]) -> Outcome {
     let (told, found) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
     let listener = |notice: &Notice<'_>| {
         told.lock().expect("no panic").push(lines::as_json(notice).to_string());
-        if let Notice::Ended { faults, .. } = notice {
-            found.lock().expect("no panic").extend(faults.iter().cloned());
+        if let Notice::Ended { standing, .. } = notice {
+            found.lock().expect("no panic").extend(standing.iter().map(|one| one.fault.clone()));
         }
     };
     let jobs: BTreeSet<_> = jobs.iter().map(|job| job.parse().expect("a job's name")).collect();

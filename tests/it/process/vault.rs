@@ -142,7 +142,7 @@ fn a_policy_that_forbids_the_write_is_told_before_a_token_is_made() {
     let bao = &store(&place).bao;
     bao.policy("rotated", r#"path "secret/data/proxmox/*" { capabilities = ["read"] }"#);
     let ended = run(&place, ROTATE);
-    let line = r#"path "secret/data/proxmox/d1" { capabilities = ["read", "update"] }"#;
+    let line = r#"path "secret/data/proxmox/d1" { capabilities = ["create", "read", "update"] }"#;
     assert!(ended.stdout.contains(line), "{}", ended.text());
     snapshot!("policy_without_update", place, ended);
     bao.policy("rotated", r#"path "secret/data/else" { capabilities = ["read"] }"#);

@@ -39,10 +39,13 @@ impl Connection {
 fn head(answer: &Answer, connection: Connection, length: Option<u64>) -> String {
     let location = answer.location.as_ref().map(|location| format!("Location: {location}\r\n"));
     let length = length.map(|length| format!("Content-Length: {length}\r\n"));
+    let date = answer.date.and_then(|date| chrono::DateTime::from_timestamp(date.try_into().ok()?, 0));
+    let date = date.map(|date| format!("Date: {}\r\n", date.format("%a, %d %b %Y %H:%M:%S GMT")));
     let json = matches!(answer.body, Body::Json(_));
     [
         format!("HTTP/1.1 {} {}\r\nCache-Control: max-age=0\r\n", answer.status, answer.reason).as_str(),
         connection.lines(),
+        date.as_deref().unwrap_or_default(),
         "Pragma: no-cache\r\n",
         location.as_deref().unwrap_or_default(),
         "Server: pve-api-daemon/3.0\r\n",

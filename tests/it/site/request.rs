@@ -107,13 +107,15 @@ pub(crate) struct Answer {
     /// Who was logged in.
     pub(crate) caller: Option<String>,
     pub(crate) location: Option<String>,
+    /// The server's time, in seconds since 1970; it stands in the answer's head.
+    pub(crate) date: Option<u64>,
 }
 
 impl Answer {
     pub(crate) fn new(status: u16, reason: &str, body: Body) -> Self {
         let reason = reason.lines().next().unwrap_or_default().to_owned();
         let (delay, proxied, wrote, would_lock) = (Duration::ZERO, false, false, false);
-        Self { status, reason, body, proxied, delay, wrote, would_lock, caller: None, location: None }
+        Self { status, reason, body, proxied, delay, wrote, would_lock, caller: None, location: None, date: None }
     }
 
     pub(crate) fn ok(data: Value) -> Self {

@@ -186,7 +186,8 @@ impl Shared {
         }
         let fault = lock(&self.faults).on(&request);
         let (effect, sees) = fault.unwrap_or((Effect::Done, Sees::Answer));
-        let answer = self.carry_out(&request, effect, &sees).await;
+        let mut answer = self.carry_out(&request, effect, &sees).await;
+        answer.date = Some(self.now());
         if self.ask(n, &request, When::After).await == Decision::Drop {
             return Outcome::Cut;
         }

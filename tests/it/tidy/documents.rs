@@ -22,7 +22,9 @@ fn document(path: &str) -> File {
 
 /// Fault codes without a heading, and headings that are no code.
 fn headings(runbook: &str) -> Vec<String> {
-    let headings: BTreeSet<_> = runbook.lines().filter_map(|line| line.strip_prefix("### ")).map(str::trim).collect();
+    let headings = runbook.lines().filter_map(|line| line.strip_prefix("### ")).map(str::trim);
+    // Those are alerts, which tests/it/prometheus holds against their rules.
+    let headings: BTreeSet<_> = headings.filter(|text| !text.starts_with("Rotated")).collect();
     let codes: BTreeSet<_> = FaultCode::ALL.iter().map(|code| code.as_str()).collect();
     let missing = codes.difference(&headings).map(|code| format!("docs/runbook.md has no heading for {code}"));
     let stale = headings.difference(&codes).map(|text| format!("docs/runbook.md: no fault has the code {text}"));

@@ -103,6 +103,11 @@ fn every_missing_capability_is_named_with_the_line_that_grants_it() {
         path "secret/metadata/lacks/ci" { capabilities = ["patch"] }"#;
     corner.policy("lacks-reader", policy);
     try_it("secret/lacks/ci", KvVersion::V2).expect("it exists");
+
+    // What the advice says is the whole of it, whatever lacks: writing a policy replaces the former one.
+    corner.policy("lacks-reader", r#"path "secret/data/lacks/ci" { capabilities = ["read", "update"] }"#);
+    let cause = try_it("secret/lacks/ci", KvVersion::V2).expect_err("it lacks patch");
+    check(&cause, VaultForbidden, Lasting, &["lacks patch on secret/metadata/lacks/ci", &pasted]);
 }
 
 #[test]

@@ -138,7 +138,7 @@ pub(super) fn events() -> impl Generator<Value = Event> {
             _ => Event::InUse { name, holder: "destination d0".into(), at },
         }),
         1 => (faults(), times(), any::<bool>()).prop_map(|(fault, at, held)| {
-            if held { Event::Held { fault, at } } else { Event::Refused { fault, at } }
+            if held { Event::Held { fault, at } } else { Event::Refused { fault, rehearse: false, at } }
         }),
         1 => (times(), 0..5).prop_map(|(at, which)| match which {
             0 => Event::Resumed { at },

@@ -1,0 +1,153 @@
+//! Lists the tokens of each remote again and again: a few remotes at a time, spread over the interval.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
+
+use super::look::{Rights, Seen, look};
+use crate::config::Settings;
+use crate::daemon::ask::{Ask, Handle};
+use crate::daemon::fleet::Fleet;
+use crate::daemon::slot::part;
+use crate::rotation::fault::{Fault, Severity};
+use crate::rotation::time::Span;
+use crate::token::{JobName, RemoteName};
+
+/// So many remotes are looked at together: each answer may be long.
+const LOOKS_MAX: usize = 4;
+/// What did not answer is asked again after this, if the interval is longer.
+const RETRY: Span = Span::from_seconds(120);
+/// Without any remote the config is looked at this often; a reload is told of anyway.
+const IDLE: Duration = Duration::from_secs(3600);
+
+type Ended = (RemoteName, Result<(), Fault>);
+
+/// See the module's own words. Ends with the service.
+pub(in crate::daemon) async fn keep(handle: Handle) {
+    let mut cycle = Cycle {
+        handle,
+        settings: None,
+        due: BTreeMap::new(),
+        looks: JoinSet::new(),
+        failing: BTreeSet::new(),
+        rounds: 0,
+    };
+    while let Ok((settings, fleet)) = cycle.handle.ask(Ask::InForce).await {
+        cycle.go_over(&settings).await;
+        cycle.start(&settings, &fleet);
+        cycle.rest(settings.daemon.inventory).await;
+    }
+}
+
+struct Cycle {
+    handle: Handle,
+    /// Those that were in force at the last look.
+    settings: Option<Arc<Settings>>,
+    /// When each remote is listed next; those that are looked at now are not in it.
+    due: BTreeMap<RemoteName, Instant>,
+    looks: JoinSet<Ended>,
+    /// Those that the log has told of.
+    failing: BTreeSet<RemoteName>,
+    rounds: u64,
+}
+
+impl Cycle {
+    /// Remotes may have come and gone.
+    async fn go_over(&mut self, settings: &Arc<Settings>) {
+        if self.settings.as_ref().is_some_and(|before| Arc::ptr_eq(before, settings)) {
+            return;
+        }
+        let is_known = |name: &RemoteName| settings.remotes.contains_key(name);
+        self.due.retain(|name, _| is_known(name));
+        self.failing.retain(is_known);
+        let new = |name: &&RemoteName| self.settings.as_ref().is_none_or(|before| !before.remotes.contains_key(*name));
+        let new: Vec<_> = settings.remotes.keys().filter(new).cloned().collect();
+        self.due.extend(new.into_iter().map(|name| (name, Instant::now())));
+        self.settings = Some(Arc::clone(settings));
+        self.handle.watch.counts.keep(&settings.jobs.keys().map(JobName::as_str).collect());
+        let (watch, settings) = (Arc::clone(&self.handle.watch), Arc::clone(settings));
+        let forget = move || watch.inventory.go_over(&settings);
+        if tokio::task::spawn_blocking(forget).await.is_err() {
+            tracing::error!("what is remembered of tokens was not gone through; please report it with the log");
+        }
+    }
+
+    /// Starts what is due, as far as there is room.
+    fn start(&mut self, settings: &Arc<Settings>, fleet: &Fleet) {
+        let now = Instant::now();
+        while self.looks.len() < LOOKS_MAX {
+            let Some(name) = self.next().filter(|(_, at)| *at <= now).map(|(name, _)| name.clone()) else { return };
+            self.due.remove(&name);
+            let remote = fleet.remotes.get(&name).cloned();
+            let (settings, board, watch) =
+                (Arc::clone(settings), Arc::clone(&self.handle.board), Arc::clone(&self.handle.watch));
+            self.looks.spawn(async move {
+                let looked = match remote {
+                    Some(Ok(remote)) => look(&name, &remote, &settings, (&board, &watch), Rights::Managed).await,
+                    Some(Err(fault)) => Err(fault),
+                    None => return (name, Ok(())),
+                };
+                (name, looked.map(|seen| told(&seen)))
+            });
+        }
+    }
+
+    /// Until something is due, a look has ended, or the config has changed.
+    async fn rest(&mut self, interval: Span) {
+        let full = self.looks.len() >= LOOKS_MAX;
+        let wake = self.next().filter(|_| !full).map_or_else(|| Instant::now() + IDLE, |(_, at)| at);
+        let watch = Arc::clone(&self.handle.watch);
+        let ended = timeout_at(wake, async {
+            tokio::select! {
+                () = watch.changed() => None,
+                Some(ended) = self.looks.join_next() => Some(ended),
+            }
+        });
+        match ended.await {
+            Ok(Some(Ok(ended))) => self.end(ended, interval),
+            Ok(Some(Err(error))) => tracing::error!(%error, "a look at a remote's tokens broke off"),
+            Ok(None) | Err(_) => {}
+        }
+    }
+
+    fn end(&mut self, (name, looked): Ended, interval: Span) {
+        if !self.settings.as_ref().is_some_and(|settings| settings.remotes.contains_key(&name)) {
+            return;
+        }
+        self.rounds += 1;
+        // Up to a quarter sooner, so that remotes do not stay together.
+        let sooner = part(&format!("{name} {}", self.rounds), Span::from_millis(interval.millis() / 4));
+        let wait = match &looked {
+            Ok(()) => Span::from_millis(interval.millis() - sooner.millis()),
+            Err(fault) if fault.severity == Severity::Lasting => interval,
+            Err(_) => interval.min(RETRY),
+        };
+        self.due.insert(name.clone(), Instant::now() + wait.to_std());
+        match looked {
+            Ok(()) if self.failing.remove(&name) => tracing::info!(remote = %name, "its tokens can be listed again"),
+            Ok(()) => {}
+            Err(fault) => {
+                let (because, next) = (&fault.because, &fault.next);
+                if self.failing.insert(name.clone()) {
+                    tracing::warn!(remote = %name, code = %fault.code, because, next, "its tokens could not be listed");
+                } else {
+                    tracing::debug!(remote = %name, code = %fault.code, because, "its tokens could not be listed");
+                }
+            }
+        }
+    }
+
+    fn next(&self) -> Option<(&RemoteName, Instant)> {
+        self.due.iter().map(|(name, at)| (name, *at)).min_by_key(|(_, at)| *at)
+    }
+}
+
+/// Rights that may not be seen leave drift unknown, and nothing else.
+fn told(seen: &Seen) {
+    if let Some(Err(fault)) = &seen.acl {
+        tracing::debug!(code = %fault.code, because = fault.because, "rights of tokens are not compared");
+    }
+}

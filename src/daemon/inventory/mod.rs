@@ -1,0 +1,112 @@
+//! Every token on every remote, managed or not: listed on a cycle, and looked at anew when somebody asks.
+//!
+//! ```text
+//! cycle ─┬─> look: users, ACL ──> judge: whose, what speaks against it ──> memory: first seen ──> Listed
+//! live ──┘   (one request, or three)
+//! ```
+
+mod cycle;
+mod judge;
+mod kin;
+mod live;
+mod look;
+mod memory;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+pub(super) use self::cycle::keep;
+pub(super) use self::live::of;
+use self::memory::Memory;
+use super::clock::SystemClock;
+use crate::config::Settings;
+use crate::facts::TokenFacts;
+use crate::metrics::TokenText;
+use crate::rotation::ports::Clock;
+use crate::rotation::time::Timestamp;
+use crate::token::{Expiry, RemoteName, TokenId};
+
+/// So many tokens are kept, over all remotes; the rest are counted. Those of jobs come first.
+const TOKENS_MAX: usize = 100_000;
+
+/// The tokens on one remote, as they were listed last.
+#[derive(Debug)]
+pub(super) struct Listed {
+    /// When.
+    pub(super) at: Timestamp,
+    /// In the order of ids.
+    pub(super) tokens: Arc<Vec<TokenFacts>>,
+    /// How many there are on the remote.
+    pub(super) count: usize,
+    /// How many of them are not kept.
+    pub(super) left_out: usize,
+    /// What the metrics say of them.
+    pub(super) text: TokenText,
+}
+
+impl Listed {
+    /// When this token expires; none if it is not there.
+    pub(super) fn expiry(&self, id: &TokenId) -> Option<Expiry> {
+        let at = self.tokens.binary_search_by(|token| token.token.cmp(id)).ok()?;
+        self.tokens.get(at).map(|token| token.expiry)
+    }
+}
+
+/// What is known of all remotes.
+#[derive(Debug)]
+pub(super) struct Inventory {
+    listed: Mutex<BTreeMap<RemoteName, Arc<Listed>>>,
+    /// Locked only where blocking is no harm.
+    memory: Mutex<Memory>,
+}
+
+impl Inventory {
+    /// Blocks on the disk.
+    pub(super) fn open(state_dir: &Path) -> Self {
+        Self { listed: Mutex::default(), memory: Mutex::new(Memory::open(state_dir)) }
+    }
+
+    /// Nothing is remembered beyond this process.
+    pub(super) fn forgetful() -> Self {
+        Self { listed: Mutex::default(), memory: Mutex::default() }
+    }
+
+    /// The last listing of one remote.
+    pub(super) fn of(&self, remote: &RemoteName) -> Option<Arc<Listed>> {
+        self.listed().get(remote).cloned()
+    }
+
+    /// The last listing of each.
+    pub(super) fn all(&self) -> BTreeMap<RemoteName, Arc<Listed>> {
+        self.listed().clone()
+    }
+
+    /// How many tokens of this remote can be kept.
+    fn room(&self, remote: &RemoteName) -> usize {
+        let listed = self.listed();
+        let others = listed.iter().filter(|(name, _)| *name != remote).map(|(_, listed)| listed.tokens.len());
+        TOKENS_MAX.saturating_sub(others.sum())
+    }
+
+    fn put(&self, remote: &RemoteName, listed: Listed) -> Arc<Listed> {
+        let listed = Arc::new(listed);
+        self.listed().insert(remote.clone(), Arc::clone(&listed));
+        listed
+    }
+
+    /// Forgets remotes that the config no longer has. Blocks on the disk.
+    fn go_over(&self, settings: &Settings) {
+        self.listed().retain(|remote, _| settings.remotes.contains_key(remote));
+        let known = settings.remotes.keys().map(RemoteName::as_str).collect();
+        self.memory().keep(&known, SystemClock.now());
+    }
+
+    fn listed(&self) -> MutexGuard<'_, BTreeMap<RemoteName, Arc<Listed>>> {
+        self.listed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

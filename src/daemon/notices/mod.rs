@@ -1,0 +1,276 @@
+//! Tells people of alerts: looks at the facts now and then and when something has happened, lets the core decide, and
+//! sends. One task owns it; nothing that rotates waits for it, and a receiver that hangs holds up nobody but itself.
+
+pub(super) mod book;
+mod memory;
+mod receiver;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::broadcast::Receiver as Feed;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
+
+use self::memory::{ByName, Memory};
+use self::receiver::{Delivered, Receiver};
+use super::ask::{Ask, Handle};
+use super::board::Told;
+use super::clock::SystemClock;
+use super::fleet::Fleet;
+use super::observe::{self, Blocked, JobPages};
+use super::slot::Ground;
+use crate::alert::{Alert, Deciding, Failed, Key, Rest, Severity, Standing};
+use crate::config::Settings;
+use crate::notify::letter::Sender;
+use crate::rotation::event::Event;
+use crate::rotation::fault::Fault;
+use crate::rotation::ports::Clock;
+use crate::rotation::time::Timestamp;
+use crate::token::NotifierName;
+
+/// The facts are looked at this often when nothing happens.
+const LOOK_INTERVAL: Duration = Duration::from_secs(30);
+/// When something has happened they are looked at after this time, so that what belongs together is seen together.
+const LOOK_SOON: Duration = Duration::from_secs(2);
+/// A look that took long is not repeated before so many times as long, whatever happens.
+const LOOK_SHARE: u32 = 20;
+
+/// See the module's own words. Ends when the daemon stops.
+pub(super) async fn follow(handle: Handle) {
+    let mut feed = handle.board.follow();
+    let Ok((settings, fleet)) = handle.ask(Ask::InForce).await else { return };
+    let memory = Memory::new(&settings.daemon.state_dir);
+    let told = recall(&memory).await;
+    let mut desk = Desk::new(handle, memory, told);
+    desk.go_over(settings, &fleet);
+    while desk.look_if_due().await.is_ok() {
+        desk.send();
+        let wakes = desk.wakes();
+        loop {
+            match desk.wait(&mut feed, wakes).await {
+                Woken::Listen => {}
+                Woken::Act => break,
+                Woken::End => return,
+            }
+        }
+    }
+}
+
+/// What is to be done after a wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Woken {
+    /// Wait on: what has happened is looked at later, with what comes beside it.
+    Listen,
+    /// Look, or send.
+    Act,
+    /// Stop, as the daemon does.
+    End,
+}
+
+async fn recall(memory: &Memory) -> ByName {
+    let memory = memory.clone();
+    tokio::task::spawn_blocking(move || memory.read()).await.unwrap_or_default()
+}
+
+struct Desk {
+    handle: Handle,
+    settings: Option<Arc<Settings>>,
+    standing: Standing,
+    failed: Failed,
+    receivers: BTreeMap<NotifierName, Receiver>,
+    deliveries: JoinSet<Delivered>,
+    memory: Memory,
+    /// What was told before this process began, until its notifier is set up.
+    told: ByName,
+    began: Timestamp,
+    looks_at: Instant,
+    rests_until: Instant,
+}
+
+impl Desk {
+    fn new(handle: Handle, memory: Memory, told: ByName) -> Self {
+        let keys = told.values().flatten().map(|told| told.alert.key.clone());
+        let (began, now) = (SystemClock.now(), Instant::now());
+        Self {
+            handle,
+            settings: None,
+            standing: Standing::knowing(keys),
+            failed: Failed::default(),
+            receivers: BTreeMap::new(),
+            deliveries: JoinSet::new(),
+            memory,
+            told,
+            began,
+            looks_at: now,
+            rests_until: now,
+        }
+    }
+
+    /// Sets up what a new config says; whoever is still there keeps what it was told.
+    fn go_over(&mut self, settings: Arc<Settings>, fleet: &Fleet) {
+        if self.settings.as_ref().is_some_and(|before| Arc::ptr_eq(before, &settings)) {
+            return;
+        }
+        let now = SystemClock.now();
+        let mut before = std::mem::take(&mut self.receivers);
+        for (name, options) in &settings.notifiers {
+            let told = self.told.remove(name).unwrap_or_default();
+            let receiver = Receiver::set_up(options, &fleet.vaults, (before.remove(name), told), now);
+            self.receivers.insert(name.clone(), receiver);
+        }
+        self.handle.watch.notifiers.keep(settings.notifiers.keys());
+        self.settings = Some(settings);
+    }
+
+    /// Looks at the facts, if it is time.
+    async fn look_if_due(&mut self) -> Result<(), Fault> {
+        let began = Instant::now();
+        if began < self.looks_at.max(self.rests_until) {
+            return Ok(());
+        }
+        let (settings, fleet) = self.handle.ask(Ask::InForce).await?;
+        self.go_over(Arc::clone(&settings), &fleet);
+        if let Some(least) = settings.notifiers.values().map(|options| options.min_severity).min() {
+            let alerts = self.alerts(&settings, &fleet, least).await?;
+            self.standing.see(alerts, SystemClock.now());
+            if self.standing.left_out() > 0 {
+                tracing::warn!(left_out = self.standing.left_out(), "there are more alerts than can be told");
+            }
+        }
+        let now = Instant::now();
+        self.looks_at = now + LOOK_INTERVAL;
+        self.rests_until = now + (now - began) * LOOK_SHARE;
+        Ok(())
+    }
+
+    async fn alerts(
+        &mut self,
+        settings: &Settings,
+        fleet: &Fleet,
+        least: Severity,
+    ) -> Result<BTreeMap<Key, Alert>, Fault> {
+        let now = SystemClock.now();
+        let mut limits = settings.alerts.thresholds;
+        // Whoever lists them less often knows.
+        limits.unlisted = limits.unlisted.max(settings.daemon.inventory.times(2));
+        let failures = self.failed.within(limits.failing_within, now);
+        let mut remotes = observe::remotes(&self.handle, settings, fleet, &Blocked::new());
+        let mut deciding = Deciding::new((&limits, least), &remotes, now);
+        let mut pages = JobPages::new(&self.handle);
+        while let Some(page) = pages.next().await? {
+            deciding.jobs(&page, &failures);
+        }
+        let blocked = pages.blocked();
+        for remote in &mut remotes {
+            remote.blocked = blocked.contains(&Ground::Remote(remote.remote.clone()));
+        }
+        Ok(deciding.all(&Rest {
+            remotes: &remotes,
+            vaults: &observe::vaults(settings, fleet, &blocked),
+            notifiers: &observe::notifiers(&self.handle),
+            tokens: &observe::tokens(&self.handle),
+            config_loaded: self.handle.watch.config().loaded,
+            began: self.began,
+        }))
+    }
+
+    /// Begins every delivery that is due: at most one a receiver at a time.
+    fn send(&mut self) {
+        let Some(settings) = &self.settings else { return };
+        let now = SystemClock.now();
+        for (name, receiver) in &mut self.receivers {
+            if let Some(delivery) = receiver.next(&self.standing, now) {
+                self.deliveries.spawn(delivery.carry(sender(settings), now));
+            }
+            let (waiting, dropped) = receiver.counts();
+            self.handle.watch.notifiers.waits(name, waiting, dropped);
+        }
+    }
+
+    /// When something is to be sent, or has lasted long enough to fire, if nothing happens before.
+    fn wakes(&self) -> Option<Instant> {
+        let wakes = self.receivers.values().filter_map(Receiver::wakes).chain(self.standing.next()).min()?;
+        Some(Instant::now() + wakes.since(SystemClock.now()).to_std())
+    }
+
+    async fn wait(&mut self, feed: &mut Feed<Arc<Told>>, wakes: Option<Instant>) -> Woken {
+        let looks = self.looks_at.max(self.rests_until);
+        let event = async {
+            tokio::select! {
+                told = feed.recv() => Ok(told),
+                Some(done) = self.deliveries.join_next(), if !self.deliveries.is_empty() => Err(done),
+            }
+        };
+        match timeout_at(wakes.map_or(looks, |wakes| wakes.min(looks)), event).await {
+            Err(_) => {
+                // What has lasted long enough is found by a look.
+                if self.standing.next().is_some_and(|at| at <= SystemClock.now()) {
+                    self.looks_at = Instant::now();
+                }
+                Woken::Act
+            }
+            Ok(Ok(Ok(told))) => {
+                self.heard(&told);
+                Woken::Listen
+            }
+            Ok(Ok(Err(RecvError::Lagged(_)))) => {
+                self.look_soon();
+                Woken::Listen
+            }
+            Ok(Ok(Err(RecvError::Closed))) => Woken::End,
+            Ok(Err(Ok(delivered))) => {
+                self.delivered(delivered).await;
+                Woken::Act
+            }
+            Ok(Err(Err(error))) => {
+                tracing::error!(%error, "a delivery to a notifier panicked; please report it");
+                // It does not say whose it was.
+                self.receivers.values_mut().for_each(Receiver::rest);
+                Woken::Act
+            }
+        }
+    }
+
+    fn heard(&mut self, told: &Told) {
+        match told {
+            Told::Event { job: Some(job), event: Event::Failed { at, .. }, .. } => self.failed.add(job, *at),
+            Told::Event { event: Event::Held { .. } | Event::Ordered { .. }, .. } | Told::Turned { .. } => {
+                self.look_soon();
+            }
+            Told::Event { .. } => {}
+        }
+    }
+
+    fn look_soon(&mut self) {
+        self.looks_at = self.looks_at.min(Instant::now() + LOOK_SOON);
+    }
+
+    async fn delivered(&mut self, delivered: Delivered) {
+        let Some(receiver) = self.receivers.get_mut(&delivered.name) else { return };
+        let changed = receiver.delivered(delivered, &self.handle.watch.notifiers, SystemClock.now());
+        if changed {
+            self.remember().await;
+        }
+    }
+
+    async fn remember(&self) {
+        let told = |(name, receiver): (&NotifierName, &Receiver)| Some((name.clone(), receiver.told()?));
+        let told: ByName = self.receivers.iter().filter_map(told).collect();
+        let memory = self.memory.clone();
+        match tokio::task::spawn_blocking(move || memory.write(told)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "what notifiers were told could not be written down"),
+            Err(error) => tracing::error!(%error, "writing down what notifiers were told panicked; please report it"),
+        }
+    }
+}
+
+/// Who writes. Without a page of its own, the daemon's is named, which at least says where it runs.
+pub(super) fn sender(settings: &Settings) -> Sender {
+    let own = || settings.daemon.metrics.map(|address| format!("http://{address}/"));
+    let link = settings.alerts.link.clone().or_else(own).unwrap_or_default();
+    Sender { instance: settings.daemon.instance.to_string(), link }
+}
