@@ -275,6 +275,20 @@ fn yaml_keeps_every_other_byte() {
         "token_id: 'x'\n  # odd\nsecret: \"y\" # why\n  # odd too",
         "token_id: \"ci@pve!deploy\"\n  # odd\nsecret: \"714ffbfd\" # why\n  # odd too",
     );
+    check(
+        &yaml(""),
+        "token_id: 'it''s' # who\nsecret: 'x\n  ''y'\nz: 1\n",
+        "token_id: \"ci@pve!deploy\" # who\nsecret: \"714ffbfd\"\nz: 1\n",
+    );
+    check(
+        &yaml(""),
+        "token_id: x\t# who\nsecret: y # what\n",
+        "token_id: \"ci@pve!deploy\"\t# who\nsecret: \"714ffbfd\" # what\n",
+    );
+    // A comment within a value would be lost with it.
+    for file in ["secret: # why\n  hunter2\n", "secret:\n  # why\n  hunter2\n", "secret: | # why\n  hunter2\n"] {
+        refuse(&yaml(""), file, "`secret` has several lines with a comment among them");
+    }
     refuse(&yaml(""), "{a: hunter2}\n", "block style");
     refuse(&yaml("x"), "x: &a\n  b: hunter2\ny: *a\n", "block style");
     refuse(&yaml("a.b"), "a: hunter2\n", "not a mapping");

@@ -105,7 +105,8 @@ fn rest(format: &Format, text: &str, names: &[&str]) -> String {
         Format::Env { .. } => {
             // A comment behind one of our values gets a line to itself.
             let theirs = |line: &&str| !line.starts_with('#') && !names.iter().any(|name| line.contains(name));
-            text.lines().filter(theirs).collect::<Vec<_>>().join("\n")
+            // The newline that the last line gets takes no `\r` away, as `lines` would have it.
+            text.split_terminator('\n').filter(theirs).collect::<Vec<_>>().join("\n")
         }
         Format::Json { at } => {
             let mut root = serde_json::from_str(text).unwrap_or(serde_json::json!({}));
