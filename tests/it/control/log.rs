@@ -96,6 +96,10 @@ fn a_log_that_there_is_not_is_a_usage_error() {
     let ended = run(&[("ROTATED_LOG", "rotated=loud")]);
     assert_eq!(ended.code, Some(2), "{}", ended.text());
     assert!(ended.stderr.contains("--log"), "{}", ended.text());
+    for ended in [run(&[("ROTATED_LOG", "inof")]), run(&[("ROTATED_LOG", "warn,inof")])] {
+        assert_eq!(ended.code, Some(2), "{}", ended.text());
+        assert!(ended.stderr.contains("--log") && ended.stderr.contains("`inof` is no level"), "{}", ended.text());
+    }
     // What is empty is not asked for; a stream that is not ours is not the journal.
     let ended = run(&[("ROTATED_LOG", ""), ("JOURNAL_STREAM", "1:2")]);
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{}", ended.text());
