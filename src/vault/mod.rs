@@ -322,7 +322,7 @@ impl Vaults {
     }
 
     /// Tokens that end soon, of all Vaults that were used.
-    pub fn ending(&self) -> impl Iterator<Item = Fault> {
-        self.known.values().flatten().filter_map(Vault::ending)
+    pub fn ending(&self) -> impl Iterator<Item = (&VaultName, Fault)> {
+        self.known.values().flatten().filter_map(|vault| Some((vault.name(), vault.ending()?)))
     }
 }
