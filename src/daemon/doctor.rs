@@ -31,7 +31,7 @@ pub(super) async fn of(settings: &Settings, fleet: &Fleet, board: &Board) -> Dia
         }
     });
     let mut checks: Vec<_> = join_all(looks).await.into_iter().flatten().collect();
-    checks.extend(fleet.vaults.ending().map(|fault| warning("vaults", "login", fault)));
+    checks.extend(fleet.vaults.ending().map(|(_, fault)| warning("vaults", "login", fault)));
     let notifiers = settings.notifiers.values().map(|options| try_notifier(options, fleet));
     checks.extend(join_all(notifiers).await.into_iter().flatten());
     let jobs = settings.jobs.values().map(|found| try_job(fleet, found));

@@ -71,7 +71,7 @@ impl<J: Journal + Sync, C: Clock + Sync> Once<'_, J, C> {
         for ledger in ledgers.into_values() {
             well &= Box::pin(self.orphan(ledger, &vaults)).await;
         }
-        vaults.ending().for_each(|fault| self.tell(&Notice::Warning { fault: &fault }));
+        vaults.ending().for_each(|(_, fault)| self.tell(&Notice::Warning { fault: &fault }));
         vaults.log_out().await;
         well
     }

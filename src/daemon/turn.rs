@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use uuid::Uuid;
+
 use super::live::{Live, OwnLogin};
 use super::worker::{Stop, Wish, Worker};
 use crate::config::JobSettings;
@@ -16,6 +18,7 @@ use crate::rotation::event::{Event, Order, Reason};
 use crate::rotation::fault::{Fault, FaultCode};
 use crate::rotation::job::Job;
 use crate::rotation::ledger::{Ledger, LedgerKey};
+use crate::rotation::mark::RotationId;
 use crate::rotation::ports::{Clock, Journal};
 use crate::rotation::time::{Span, Timestamp};
 use crate::vault::Vaults;
@@ -118,7 +121,8 @@ impl<J: Journal, C: Clock> Worker<'_, Live, J, C> {
                 (Some(_), _) | (None, Begin::Nothing) => None,
             };
             let asked_by = asked.then(|| AskedBy::new(&errand.by));
-            let wish = |reason| Wish { reason, asked_by, rehearse: errand.rehearse };
+            let rotation = RotationId::new(Uuid::now_v7());
+            let wish = |reason| Wish { rotation, reason, asked_by, rehearse: errand.rehearse };
             if let Some(wish) = reason.filter(|_| free).map(wish)
                 && let Err(fault) = self.begin(ledger, job, wish).await?
             {

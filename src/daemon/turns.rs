@@ -12,7 +12,7 @@ use super::halt::Halt;
 use super::live::{Live, OwnLogin};
 use super::slot::Taken;
 use super::turn::{Errand, stopped, world};
-use super::worker::{Stop, Worker};
+use super::worker::Worker;
 use crate::config::{JobSettings, Settings};
 use crate::journal::SqliteJournal;
 use crate::protocol::words;
@@ -98,16 +98,10 @@ impl Turn {
         };
         match outcome.await {
             Ok((faults, refused)) => Ended { live: Some(live), faults, refused, stopped: false },
-            Err(stop) => Ended { live: Some(live), faults: vec![self.told(&stop)], refused: None, stopped: true },
+            Err(stop) => {
+                Ended { live: Some(live), faults: vec![stopped(&stop, &self.key)], refused: None, stopped: true }
+            }
         }
-    }
-
-    fn told(&self, stop: &Stop) -> Fault {
-        let fault = stopped(stop, &self.key);
-        let (job, because) = (self.job.as_ref().map(|settings| display(&settings.job.name)), &fault.because);
-        tracing::error!(job, token = %self.key.token, remote = %self.key.remote, code = %fault.code, because,
-            "a token cannot be worked on");
-        fault
     }
 
     fn world(&self) -> Result<Arc<Live>, Fault> {

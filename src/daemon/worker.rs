@@ -2,8 +2,6 @@
 //!
 //! The order is the promise: an effect that the journal refused to remember does not happen.
 
-use uuid::Uuid;
-
 use super::halt::Halt;
 use crate::rotation::asked::AskedBy;
 use crate::rotation::event::{Event, Order, Reason, Step};
@@ -45,6 +43,8 @@ pub struct Worker<'a, W, J, C> {
 /// Why a rotation is asked for.
 #[derive(Debug, Clone)]
 pub struct Wish {
+    /// The id the rotation will have. The waits between its tries are spread by it.
+    pub rotation: RotationId,
     /// Why now.
     pub reason: Reason,
     /// Who asks, if somebody does.
@@ -122,7 +122,7 @@ impl<W: World, J: Journal, C: Clock> Worker<'_, W, J, C> {
             return Ok(Err(fault));
         }
         let occasion = Occasion {
-            rotation: RotationId::new(Uuid::now_v7()),
+            rotation: wish.rotation,
             instance: self.instance.clone(),
             reason: wish.reason,
             asked_by: wish.asked_by,

@@ -40,8 +40,8 @@ impl VaultTarget {
         self.vault.change(&self.options.path, self.options.kv, decide).await.map_err(failed)?;
         match self.vault.describe(&self.options.path, &description(delivery)).await {
             Err(cause) if cause.severity == Severity::Lasting => {
-                let (path, because) = (&self.options.path, &cause.because);
-                tracing::warn!(%path, because, next = cause.next, "the secret is delivered, but not its custom_metadata");
+                let (vault, path, because) = (self.vault.name(), &self.options.path, &cause.because);
+                tracing::warn!(%vault, %path, because, next = cause.next, "the secret is delivered, but not its custom_metadata");
                 Ok(())
             }
             other => other.map_err(|cause| cause.fault(self.what("describe"))),

@@ -3,14 +3,15 @@
 //! `docs/api.yaml` describes the same for other programs. Names and meanings stay; fields may be added. Moments are
 //! RFC 3339 texts in UTC, lengths of time whole seconds.
 
+mod standing;
 pub mod words;
 
 use serde::{Deserialize, Serialize};
 
 use crate::rotation::event::{Event, Reason};
 use crate::rotation::fault::Fault;
-use crate::rotation::standing;
 use crate::token::{Grant, JobName, NotifierName, RemoteName, TokenId, TokenName};
+pub use standing::{Standing, Trouble};
 
 /// Longest request body, in bytes.
 pub const REQUEST_BYTES_MAX: usize = 64 * 1024;
@@ -115,7 +116,7 @@ pub struct Status {
     /// Every token that it looks after, in the order of jobs.
     pub jobs: Vec<JobStatus>,
     /// What is wrong beyond single jobs: nothing new begins on a remote, …
-    pub troubles: Vec<Fault>,
+    pub troubles: Vec<Trouble>,
 }
 
 /// One token.
@@ -163,30 +164,6 @@ impl JobStatus {
     #[must_use]
     pub fn is_well(&self) -> bool {
         self.phase != "held" && self.faults.is_empty()
-    }
-}
-
-/// Something that failed and is not made good yet.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Standing {
-    /// What, why, and what to do.
-    #[serde(flatten)]
-    pub fault: Fault,
-    /// When; the last time, if it was tried more than once.
-    #[serde(default)]
-    pub failed_at: Option<String>,
-    /// When it is tried again by itself; none if it is not, or nobody knows.
-    #[serde(default)]
-    pub retry_at: Option<String>,
-}
-
-impl From<&standing::Standing> for Standing {
-    fn from(known: &standing::Standing) -> Self {
-        Self {
-            fault: known.fault.clone(),
-            failed_at: Some(known.at.to_string()),
-            retry_at: known.again.map(|at| at.to_string()),
-        }
     }
 }
 

@@ -136,16 +136,19 @@ impl Login {
             // What the refusal meant is not known.
             _ => return Err(refused(Purpose::Look, &seen, |told| unauthorized(told, &self.auth))),
         }
-        tracing::info!("the Vault no longer knows our token: logging in again");
+        let vault = transport.name();
+        tracing::info!(%vault, "the Vault {vault} no longer knows our token: logging in again");
         self.known().pass = None;
         self.begin(transport, came).await.map(Some)
     }
 
     /// A token that was made a moment ago is refused as well: the first one was not dead, and `lookup-self` cannot tell.
-    pub(super) fn cannot_tell(&self) {
+    pub(super) fn cannot_tell(&self, transport: &Transport) {
         if self.known().blind.replace(Instant::now()).is_none() {
+            let vault = transport.name();
             tracing::warn!(
-                "a token and its successor are refused alike: let the login to the Vault have the policy `default`"
+                %vault,
+                "a token and its successor are refused alike: let the login to the Vault {vault} have the policy `default`"
             );
         }
     }
@@ -158,7 +161,9 @@ impl Login {
             && let Err(cause) =
                 transport.send(&pass.client, Some(&pass.token), &request::revoke_self(), Purpose::Look).await
         {
-            tracing::debug!(code = %cause.code, "the token of our login was not given back; it ends by itself");
+            let vault = transport.name();
+            tracing::debug!(%vault, code = %cause.code, "the token of our login to the Vault {vault} was not given back; \
+                it ends by itself");
         }
     }
 
@@ -193,7 +198,8 @@ impl Login {
             Ok(None) => self.begin(transport, Instant::now()).await,
         };
         outcome.or_else(|cause| {
-            tracing::warn!(code = %cause.code, because = cause.because, "could not renew the login to the Vault yet");
+            let (vault, code, because) = (transport.name(), cause.code, cause.because);
+            tracing::warn!(%vault, %code, because, "could not renew the login to the Vault {vault} yet");
             let life = Life { renew_at: Instant::now() + RENEWAL_REST, ..life };
             Ok(self.keep(Pass { client: pass.client.clone(), token: pass.token.clone(), life: Some(life) }))
         })
@@ -285,7 +291,8 @@ impl Login {
             return Err(self.refusal(secret, &reply));
         }
         let Authenticated { auth } = content(Purpose::Look, &reply)?;
-        tracing::debug!(seconds = auth.lease_duration, renewable = auth.renewable, "logged in to the Vault");
+        let (vault, seconds, renewable) = (transport.name(), auth.lease_duration, auth.renewable);
+        tracing::debug!(%vault, seconds, renewable, "logged in to the Vault {vault}");
         let life = Life::new(auth.lease_duration, auth.lease_duration, auth.renewable);
         Pass::new(client, &auth.client_token, life)
     }

@@ -140,7 +140,9 @@ impl Vault {
             self.shared.is_recent(path, content.version())?;
             let Change::Set(values) = decide(&content)? else { return Ok(()) };
             match self.shared.write_at(path, &mount, content, values).await? {
-                Written::Raced => tracing::debug!(%path, "somebody else wrote there meanwhile: reading it again"),
+                Written::Raced => {
+                    tracing::debug!(vault = %self.name(), %path, "somebody else wrote there meanwhile: reading it again");
+                }
                 Written::Done(version) => {
                     self.shared.remember(path, version);
                     return Ok(());
@@ -231,7 +233,7 @@ impl Shared {
             Some(pass) => {
                 let reply = self.transport.send(&pass.client, Some(&pass.token), endpoint, purpose).await?;
                 if reply.status == 403 {
-                    self.login.cannot_tell();
+                    self.login.cannot_tell(&self.transport);
                 }
                 Ok(reply)
             }
@@ -320,7 +322,7 @@ impl Vaults {
     }
 
     /// Tokens that end soon, of all Vaults that were used.
-    pub fn ending(&self) -> impl Iterator<Item = Fault> {
-        self.known.values().flatten().filter_map(Vault::ending)
+    pub fn ending(&self) -> impl Iterator<Item = (&VaultName, Fault)> {
+        self.known.values().flatten().filter_map(|vault| Some((vault.name(), vault.ending()?)))
     }
 }

@@ -17,6 +17,7 @@ use super::options::VaultOptions;
 use crate::https::tls::{self, Identity};
 use crate::https::{self, BodyError, Kept, Trust, Vitals, told};
 use crate::rotation::fault::{Cause, FaultCode};
+use crate::token::VaultName;
 
 /// How long to wait for a connection, TLS included.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -80,6 +81,7 @@ impl Reply {
 
 /// The way to one Vault.
 pub(super) struct Transport {
+    name: VaultName,
     address: Url,
     namespace: Option<HeaderValue>,
     trust: Trust,
@@ -92,8 +94,13 @@ impl Transport {
         let namespace = options.namespace.as_deref().map(HeaderValue::from_str).transpose().map_err(|_| {
             Cause::lasting(FaultCode::VaultRefused, "its namespace cannot stand in a header", "correct `namespace`")
         })?;
-        let (address, trust) = (options.address.clone(), options.trust.clone());
-        Ok(Self { address, namespace, trust, limits, vitals: Vitals::default() })
+        let (name, address, trust) = (options.name.clone(), options.address.clone(), options.trust.clone());
+        Ok(Self { name, address, namespace, trust, limits, vitals: Vitals::default() })
+    }
+
+    /// Its name in the config, for the log.
+    pub(super) fn name(&self) -> &VaultName {
+        &self.name
     }
 
     /// Whether it answers.
@@ -155,7 +162,8 @@ impl Transport {
         }
         let status = answer.as_ref().map_or(0, |reply| reply.status);
         let ms = began.elapsed().as_millis();
-        tracing::debug!(vault = self.address.authority(), %method, path = path.trim(), status, ms, "request");
+        let (vault, node) = (&self.name, self.address.authority());
+        tracing::debug!(%vault, node, %method, path = path.trim(), status, ms, "request");
         answer
     }
 

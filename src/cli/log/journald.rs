@@ -31,8 +31,10 @@ const SEND_WAIT: Duration = Duration::from_secs(1);
 pub struct Journald {
     socket: UnixDatagram,
     path: PathBuf,
-    /// Entries that it did not take.
+    /// Entries that it did not take, and that it has not been told of.
     lost: AtomicU64,
+    /// Where entries go that cannot be sent there at all.
+    aside: fn(&str) -> io::Result<()>,
 }
 
 impl Journald {
@@ -45,27 +47,40 @@ impl Journald {
         socket.set_write_timeout(Some(SEND_WAIT))?;
         // The journal drops an empty datagram.
         socket.send_to(&[], path)?;
-        Ok(Self { socket, path: path.to_owned(), lost: AtomicU64::new(0) })
+        Ok(Self {
+            socket,
+            path: path.to_owned(),
+            lost: AtomicU64::new(0),
+            aside: |text| writeln!(io::stderr(), "{text}"),
+        })
     }
 
     fn tell(&self, priority: u8, target: &str, entry: &Entry) {
-        match self.socket.send_to(&entry.datagram(priority, target), &self.path) {
-            Ok(_) => self.tell_lost(),
-            // It reads nothing, and would not read stderr either.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.lost.fetch_add(1, Ordering::Relaxed);
-            }
-            // Stderr may be another way to it. If not, there is nobody to tell.
-            Err(_) => drop(writeln!(io::stderr(), "{}", entry.text())),
+        if !self.send(priority, target, entry) {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let lost = self.lost.swap(0, Ordering::Relaxed);
+        if lost > 0 && !self.send_lost(lost) {
+            // It is told with the next entry that is taken.
+            self.lost.fetch_add(lost, Ordering::Relaxed);
         }
     }
 
-    fn tell_lost(&self) {
-        let lost = self.lost.swap(0, Ordering::Relaxed);
-        if lost > 0 {
-            let message = format!("{lost} entries before this one were lost: systemd's journal did not read them");
-            self.tell(priority(Level::WARN), module_path!(), &Entry { message, ..Entry::default() });
+    /// Whether somebody took it.
+    fn send(&self, priority: u8, target: &str, entry: &Entry) -> bool {
+        match self.socket.send_to(&entry.datagram(priority, target), &self.path) {
+            Ok(_) => true,
+            // It reads nothing, and would not read stderr either.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
+            // Stderr may be another way to it.
+            Err(_) => (self.aside)(&entry.text()).is_ok(),
         }
+    }
+
+    fn send_lost(&self, lost: u64) -> bool {
+        let message = format!("{lost} entries before this one were lost: systemd's journal did not read them");
+        self.send(priority(Level::WARN), module_path!(), &Entry { message, ..Entry::default() })
     }
 }
 
@@ -168,6 +183,9 @@ fn cut(text: &str, bytes_max: usize) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+    use std::fs;
+    use std::io;
     use std::os::unix::net::UnixDatagram;
     use std::path::PathBuf;
 
@@ -284,6 +302,71 @@ mod tests {
             let text = journal.text();
             assert!(held < 2000 && text.contains("it reads again"), "{text}");
             assert!(text.contains(&format!("MESSAGE={} entries before this one were lost", 2000 - held)), "{text}");
+        });
+    }
+
+    #[test]
+    fn what_was_lost_is_told_later_if_there_is_no_room_for_that_either() {
+        let journal = Journal::new();
+        let own = Journald::open(&journal.path).expect("it listens");
+        own.socket.set_nonblocking(true).expect("a socket");
+        logging(own, || {
+            (0..2000).for_each(|n| tracing::info!("entry {n}"));
+            assert_eq!(journal.entry(), Some(Vec::new()), "the first try makes room for one entry");
+            tracing::info!("the one");
+            let held = journal.text();
+            assert!(
+                held.ends_with("TARGET=rotated::cli::log::journald::tests\n") && held.contains("the one"),
+                "{held}"
+            );
+            assert!(!held.contains("were lost"), "there was no room: {held}");
+            let lost = 2000 - held.matches("MESSAGE=entry ").count();
+            tracing::info!("it reads again");
+            let text = journal.text();
+            assert!(text.contains(&format!("MESSAGE={lost} entries before this one were lost")), "{text}");
+            tracing::info!("and goes on");
+            assert_eq!(journal.text().matches("lost").count(), 0, "it is told once");
+        });
+    }
+
+    thread_local! {
+        static ASIDE: RefCell<String> = const { RefCell::new(String::new()) };
+    }
+
+    #[test]
+    fn while_nobody_listens_entries_go_to_stderr_and_then_to_the_journal_again() {
+        let mut journal = Journal::new();
+        let mut own = Journald::open(&journal.path).expect("it listens");
+        own.aside = |text| {
+            ASIDE.with_borrow_mut(|all| all.push_str(text));
+            Ok(())
+        };
+        logging(own, || {
+            tracing::info!("before");
+            assert!(journal.text().contains("MESSAGE=before"));
+            fs::remove_file(&journal.path).expect("removed");
+            tracing::warn!(code = "x_y", next = "look", "it is gone");
+            journal.socket = UnixDatagram::bind(&journal.path).expect("bound");
+            journal.socket.set_nonblocking(true).expect("a socket");
+            tracing::info!("after");
+            let text = journal.text();
+            assert!(text.contains("MESSAGE=after") && !text.contains("gone") && !text.contains("lost"), "{text}");
+        });
+        assert_eq!(ASIDE.take(), "it is gone [x_y]\n  next:    look");
+    }
+
+    #[test]
+    fn what_nobody_took_at_all_is_told_later_too() {
+        let mut journal = Journal::new();
+        let mut own = Journald::open(&journal.path).expect("it listens");
+        own.aside = |_| Err(io::ErrorKind::BrokenPipe.into());
+        logging(own, || {
+            fs::remove_file(&journal.path).expect("removed");
+            tracing::info!("it is gone");
+            journal.socket = UnixDatagram::bind(&journal.path).expect("bound");
+            journal.socket.set_nonblocking(true).expect("a socket");
+            tracing::info!("after");
+            assert!(journal.text().contains("MESSAGE=1 entries before this one were lost"));
         });
     }
 

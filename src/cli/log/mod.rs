@@ -8,7 +8,7 @@ use std::path::Path;
 
 use clap::{Args, ValueEnum};
 use tracing::{Level, Subscriber};
-use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::filter::{LevelFilter, filter_fn};
 use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -55,7 +55,16 @@ pub struct LogArgs {
     pub format: Option<Format>,
 }
 
+/// A level, or directives as for [`EnvFilter`]. That takes a word that is no level for a module's name, and logs little
+/// else, so such a word is refused: with `=` and a level behind it, it is surely one.
 fn filter(text: &str) -> Result<String, String> {
+    let is_word = |part: &&str| !part.is_empty() && !part.contains('=') && part.parse::<LevelFilter>().is_err();
+    if let Some(word) = text.split(',').find(is_word) {
+        return Err(format!(
+            "`{word}` is no level: write error, warn, info, debug, trace or off, and for one module's \
+             rotated::vault=debug"
+        ));
+    }
     match EnvFilter::builder().parse(text) {
         Ok(_) => Ok(text.to_owned()),
         Err(error) => Err(format!("{error}: a level is error, warn, info, debug, trace or off")),
@@ -223,6 +232,14 @@ mod tests {
         let refused = format("jsonl").unwrap_err().to_string();
         assert!(refused.contains("journal, plain, json"), "{refused}");
         assert_eq!(filter("warn,rotated::vault=trace").unwrap(), "warn,rotated::vault=trace");
-        assert!(filter("rotated=loud").unwrap_err().contains("error, warn, info, debug, trace"));
+        for good in ["info", "WARN", "off", "warn,rotated=info", "hyper=off,debug", "warn,[rotation{job=ci}]=trace", ""]
+        {
+            assert_eq!(filter(good).unwrap(), good);
+        }
+        for bad in ["inof", "inof,rotated=info", "warn,rotated::vault", "warn, info", "rotated=loud"] {
+            let refused = filter(bad).unwrap_err();
+            assert!(refused.contains("error, warn, info, debug, trace or off"), "{bad}: {refused}");
+        }
+        assert!(filter("warn,inof").unwrap_err().starts_with("`inof` is no level"));
     }
 }

@@ -19,7 +19,7 @@ pub fn block(status: &Status, job: &JobStatus, width: usize) -> String {
     for (label, value) in facts(job, now) {
         let _ = writeln!(out, "{}", wrapped(&format!("  {label:<LABEL_WIDTH$}"), &value, width));
     }
-    for trouble in status.troubles.iter().map(|fault| ("rotated", fault)) {
+    for trouble in status.troubles.iter().map(|trouble| ("rotated", &trouble.fault)) {
         let _ = write!(out, "\n{}", fault(trouble.0, trouble.1, width));
     }
     for trouble in &job.faults {

@@ -125,7 +125,7 @@ pub fn pause_end(now: Timestamp, until: &str, job: Option<&JobName>) -> String {
 
 /// The faults, the gravest first: beyond jobs, holds, the rest.
 fn troubles(status: &Status, now: Timestamp, width: usize) -> String {
-    let beyond = status.troubles.iter().map(|trouble| fault("rotated", trouble, width));
+    let beyond = status.troubles.iter().map(|trouble| fault("rotated", &trouble.fault, width));
     let of = |held: bool| {
         let jobs = status.jobs.iter().filter(move |job| (job.phase == "held") == held);
         jobs.flat_map(move |job| job.faults.iter().map(move |one| stands(job, one, now, width)))

@@ -2,7 +2,7 @@
 
 use crate::protocol::{
     Check, Diagnosis, History, JobStatus, LastRotation, PastEvent, PlanView, Standing, Status, Subject, TokenRow,
-    Tokens, Tone, Verdict, Words,
+    Tokens, Tone, Trouble, Verdict, Words,
 };
 use crate::rotation::event::{Event, Gave, Order, Reason, Step};
 use crate::rotation::fault::{Fault, FaultCode};
@@ -80,6 +80,10 @@ fn blocked() -> Fault {
         "3 rotations are on hold there, and a fourth would likely fail the same way",
         "end the holds: `rotate retry JOB` or `rotate abandon JOB`",
     )
+}
+
+fn blocked_remote() -> Trouble {
+    Trouble { fault: blocked(), remote: Some("backup".parse().expect("a remote's name")), vault: None }
 }
 
 fn page(status: &Status) -> String {
@@ -316,7 +320,7 @@ fn a_blocked_remote_is_told_before_its_jobs() {
         next_due: Some("2026-11-25T07:00:00Z".to_owned()),
         ..well("vm-backup")
     };
-    let status = Status { troubles: vec![blocked()], ..all(vec![held, waits]) };
+    let status = Status { troubles: vec![blocked_remote()], ..all(vec![held, waits]) };
     insta::assert_snapshot!(page(&status), @r"
     Something is wrong: 1 job on hold, 1 trouble beyond single jobs; 1 of 2 jobs
     well.
@@ -439,7 +443,9 @@ fn one_job_is_a_block() {
 
 #[test]
 fn a_block_says_what_the_job_is_doing_and_what_is_wrong_beyond_it() {
-    let of = |job: JobStatus| plain(&job::block(&Status { troubles: vec![blocked()], ..all(Vec::new()) }, &job, WIDTH));
+    let of = |job: JobStatus| {
+        plain(&job::block(&Status { troubles: vec![blocked_remote()], ..all(Vec::new()) }, &job, WIDTH))
+    };
     let doing = |activity: &str| of(JobStatus { activity: activity.to_owned(), ..well("web") });
     assert!(doing("turns").contains("phase        rests, at work\n"));
     assert!(doing("waits").contains("phase        rests, waits for its turn\n"));
@@ -704,7 +710,7 @@ fn on_a_terminal_they_are_broken_between_words() {
 #[test]
 fn answers_survive_the_wire() {
     let held = JobStatus { faults: vec![stands(unwritable())], ..well("web") };
-    let status = Status { troubles: vec![blocked()], ..all(vec![held]) };
+    let status = Status { troubles: vec![blocked_remote()], ..all(vec![held]) };
     let text = serde_json::to_string(&status).unwrap();
     assert_eq!(serde_json::from_str::<Status>(&text).unwrap(), status);
     assert_eq!(Span::from_days(1).to_string(), "1d");

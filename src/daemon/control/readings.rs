@@ -9,11 +9,13 @@ use super::answer::{Answer, Refused, well};
 use super::status;
 use crate::daemon::ask::{Ask, PAGE_MAX, View};
 use crate::daemon::clock::SystemClock;
-use crate::protocol::{HISTORY_DEFAULT, HISTORY_MAX, History, HistoryQuery, JobQuery, JobStatus, PastEvent, Status};
+use crate::protocol::{
+    HISTORY_DEFAULT, HISTORY_MAX, History, HistoryQuery, JobQuery, JobStatus, PastEvent, Status, Trouble,
+};
 use crate::rotation::fault::{Fault, FaultCode};
 use crate::rotation::ledger::LedgerKey;
 use crate::rotation::ports::Clock;
-use crate::token::JobName;
+use crate::token::{JobName, VaultName};
 
 /// `GET /v1/status`.
 pub(super) async fn status(desk: &Desk, uri: &Uri) -> Answer {
@@ -43,8 +45,9 @@ pub(super) async fn status(desk: &Desk, uri: &Uri) -> Answer {
         (a.job.is_none(), &a.job, &a.remote, &a.token).cmp(&(b.job.is_none(), &b.job, &b.remote, &b.token))
     });
     let mut troubles = held.troubles();
-    troubles.extend(fleet.vaults.ending());
-    troubles.extend(desk.handle.audit.troubles());
+    let of = |fault: Fault, vault: Option<&VaultName>| Trouble { fault, remote: None, vault: vault.cloned() };
+    troubles.extend(fleet.vaults.ending().map(|(vault, fault)| of(fault, Some(vault))));
+    troubles.extend(desk.handle.audit.troubles().into_iter().map(|fault| of(fault, None)));
     well(&Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         instance: settings.daemon.instance.to_string(),

@@ -8,7 +8,7 @@ use crate::daemon::ask::View;
 use crate::daemon::service::HOLDS_MAX;
 use crate::daemon::slot::{Ground, Place, stands_on};
 use crate::protocol::words::phase;
-use crate::protocol::{JobStatus, LastRotation, Standing};
+use crate::protocol::{JobStatus, LastRotation, Standing, Trouble};
 use crate::rotation::fault::{Fault, FaultCode};
 use crate::rotation::ledger::{Ledger, Outcome, State, Verdict};
 use crate::rotation::next::{Next, Waiting};
@@ -163,7 +163,7 @@ impl Held {
     }
 
     /// Where nothing new begins by itself.
-    pub(super) fn troubles(&self) -> Vec<Fault> {
+    pub(super) fn troubles(&self) -> Vec<Trouble> {
         self.0.iter().filter(|(_, jobs)| jobs.len() >= HOLDS_MAX).map(|(ground, jobs)| trouble(ground, jobs)).collect()
     }
 }
@@ -172,20 +172,21 @@ fn name(settings: &JobSettings) -> JobName {
     settings.job.name.clone()
 }
 
-fn trouble(ground: &Ground, jobs: &[JobName]) -> Fault {
-    let place = match ground {
-        Ground::Remote(remote) => format!("remote {remote}"),
-        Ground::Vault(vault) => format!("Vault {vault}"),
+fn trouble(ground: &Ground, jobs: &[JobName]) -> Trouble {
+    let (place, remote, vault) = match ground {
+        Ground::Remote(remote) => (format!("remote {remote}"), Some(remote.clone()), None),
+        Ground::Vault(vault) => (format!("Vault {vault}"), None, Some(vault.clone())),
     };
     let named: Vec<_> = jobs.iter().take(NAMED_MAX).map(JobName::as_str).collect();
     let more = jobs.len().saturating_sub(NAMED_MAX);
     let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-    Fault::lasting(
+    let fault = Fault::lasting(
         FaultCode::TooManyHolds,
         format!("nothing new begins on {place}"),
         format!("{} jobs are on hold there: {}{more}", jobs.len(), named.join(", ")),
         format!("find what they have in common and mend it, then `rotate retry {}`, and so on", named[0]),
-    )
+    );
+    Trouble { fault, remote, vault }
 }
 
 #[cfg(test)]
@@ -358,8 +359,10 @@ mod tests {
         }
         let troubles = held.troubles();
         assert_eq!(troubles.len(), 1, "{troubles:?}");
-        assert_eq!(troubles[0].what, "nothing new begins on remote lab");
-        assert_eq!(troubles[0].because, "3 jobs are on hold there: build, two, three");
-        assert!(troubles[0].next.contains("`rotate retry build`"), "{}", troubles[0]);
+        let told = serde_json::to_value(&troubles[0]).expect("JSON");
+        assert_eq!((&told["remote"], &told["vault"]), (&"lab".into(), &serde_json::Value::Null));
+        assert_eq!(told["what"], "nothing new begins on remote lab");
+        assert_eq!(told["because"], "3 jobs are on hold there: build, two, three");
+        assert!(troubles[0].fault.next.contains("`rotate retry build`"), "{told}");
     }
 }

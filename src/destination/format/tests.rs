@@ -264,6 +264,31 @@ fn yaml_keeps_every_other_byte() {
         "{\"a\": 0644.5e}\n".replace("0644.5e", "1.10").as_str(),
         "{\"a\": 1.10, \"token_id\": \"ci@pve!deploy\", \"secret\": \"714ffbfd\"}\n",
     );
+    // A comment that stands deeper belongs to what is before it.
+    check(
+        &yaml(""),
+        "a:\n  b: 1\n  # c: 2\n\n  # d: 3\n# end\n",
+        "a:\n  b: 1\n  # c: 2\n\n  # d: 3\ntoken_id: \"ci@pve!deploy\"\nsecret: \"714ffbfd\"\n# end\n",
+    );
+    check(
+        &yaml(""),
+        "token_id: 'x'\n  # odd\nsecret: \"y\" # why\n  # odd too",
+        "token_id: \"ci@pve!deploy\"\n  # odd\nsecret: \"714ffbfd\" # why\n  # odd too",
+    );
+    check(
+        &yaml(""),
+        "token_id: 'it''s' # who\nsecret: 'x\n  ''y'\nz: 1\n",
+        "token_id: \"ci@pve!deploy\" # who\nsecret: \"714ffbfd\"\nz: 1\n",
+    );
+    check(
+        &yaml(""),
+        "token_id: x\t# who\nsecret: y # what\n",
+        "token_id: \"ci@pve!deploy\"\t# who\nsecret: \"714ffbfd\" # what\n",
+    );
+    // A comment within a value would be lost with it.
+    for file in ["secret: # why\n  hunter2\n", "secret:\n  # why\n  hunter2\n", "secret: | # why\n  hunter2\n"] {
+        refuse(&yaml(""), file, "`secret` has several lines with a comment among them");
+    }
     refuse(&yaml(""), "{a: hunter2}\n", "block style");
     refuse(&yaml("x"), "x: &a\n  b: hunter2\ny: *a\n", "block style");
     refuse(&yaml("a.b"), "a: hunter2\n", "not a mapping");

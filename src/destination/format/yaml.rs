@@ -24,7 +24,7 @@ pub(super) fn set(text: &str, at: &[String], values: &Values) -> Result<Zeroizin
     if text.trim_start().starts_with('{') && serde_json::from_str::<serde_json::Value>(text).is_ok() {
         return json::set(text, at, values);
     }
-    let new = Lines::of(text).set(at, values);
+    let new = Lines::of(text).set(at, values)?;
     if parse(&new).is_ok_and(|found| found == expected) {
         Ok(new)
     } else {
@@ -122,7 +122,7 @@ impl Lines {
         Self(Zeroizing::new(text.split_inclusive('\n').map(str::to_owned).collect()))
     }
 
-    fn set(mut self, at: &[String], values: &Values) -> Zeroizing<String> {
+    fn set(mut self, at: &[String], values: &Values) -> Result<Zeroizing<String>, FormatError> {
         let mut block = self.root();
         let mut missing = at;
         while let Some((key, rest)) = missing.split_first() {
@@ -132,12 +132,12 @@ impl Lines {
         }
         if missing.is_empty() {
             for (name, value) in values {
-                block = self.set_one(block, name, value);
+                block = self.set_one(block, name, value)?;
             }
         } else {
             self.add_nested(block, missing, values);
         }
-        Zeroizing::new(self.0.concat())
+        Ok(Zeroizing::new(self.0.concat()))
     }
 
     /// From behind `---` and directives to before `...`.
@@ -179,24 +179,34 @@ impl Lines {
         Block { from: line + 1, to, indent }
     }
 
-    fn set_one(&mut self, block: Block, name: &str, value: &str) -> Block {
+    fn set_one(&mut self, block: Block, name: &str, value: &str) -> Result<Block, FormatError> {
         let Some(line) = self.find(block, name) else {
-            return self.add(block, vec![format!("{}{}: {}\n", " ".repeat(block.indent), key(name), *quoted(value))]);
+            let new = format!("{}{}: {}\n", " ".repeat(block.indent), key(name), *quoted(value));
+            return Ok(self.add(block, vec![new]));
         };
-        let end = self.value_end(block, line);
         let old = self.0.get(line).map(String::as_str).unwrap_or_default();
         let start = value_start(old, name).unwrap_or(old.len());
         let (lead, rest) = old.split_at_checked(start).unwrap_or((old, ""));
+        let end = if is_whole(rest) { line + 1 } else { self.value_end(block, line) };
+        let mut further = self.0.get(line + 1..end).unwrap_or_default().iter();
+        if end > line + 1 && (has_comment(rest) || further.any(|line| has_comment(line))) {
+            return Err(FormatError::Content(format!(
+                "the value of `{}` has several lines with a comment among them, which would be lost; write it on one line",
+                name.escape_debug()
+            )));
+        }
         let newline = if old.ends_with("\r\n") { "\r\n" } else { "\n" };
         let new = format!("{lead} {}{}{newline}", *quoted(value), if end == line + 1 { comment(rest) } else { "" });
         self.0.splice(line..end, [new]);
-        Block { to: block.to + line + 1 - end, ..block }
+        Ok(Block { to: block.to + line + 1 - end, ..block })
     }
 
-    /// Adds lines behind the last one of the block that says something.
+    /// Adds lines behind the last one of the block that says something, and the comments that belong to it.
     fn add(&mut self, block: Block, new: Vec<String>) -> Block {
         let said = self.0.get(block.from..block.to).and_then(|lines| lines.iter().rposition(|line| is_telling(line)));
-        let place = said.map_or(if block.indent == 0 { block.to } else { block.from }, |at| block.from + at + 1);
+        let place = said.map_or(if block.indent == 0 { block.to } else { block.from }, |at| {
+            self.comments_end(block, block.from + at + 1)
+        });
         if let Some(before) = place.checked_sub(1).and_then(|at| self.0.get_mut(at))
             && !before.ends_with('\n')
         {
@@ -205,6 +215,13 @@ impl Lines {
         let count = new.len();
         self.0.splice(place..place, new);
         Block { to: block.to + count, ..block }
+    }
+
+    /// Behind the comments that follow at `from` and stand deeper than the block's keys: they belong to what is before.
+    fn comments_end(&self, block: Block, from: usize) -> usize {
+        let lines = self.0.get(from..block.to).unwrap_or_default();
+        let is_deeper = |line: &String| line.trim_start().starts_with('#') && indent_of(line) > block.indent;
+        lines.iter().rposition(is_deeper).map_or(from, |last| from + last + 1)
     }
 
     fn add_nested(&mut self, block: Block, at: &[String], values: &Values) {
@@ -254,18 +271,36 @@ fn comment(rest: &str) -> &str {
             None => return "",
         },
         Some('#') => 0,
-        _ => value.find(" #").map_or(rest.len(), |at| lead + at),
+        _ => comment_start(value).map_or(rest.len(), |at| lead + at),
     };
-    rest.get(behind..).filter(|tail| tail.starts_with(' ') && tail.trim_start().starts_with('#')).unwrap_or_default()
+    let is_comment = |tail: &&str| tail.starts_with([' ', '\t']) && tail.trim_start().starts_with('#');
+    rest.get(behind..).filter(is_comment).unwrap_or_default()
+}
+
+/// Whether there may be a comment in a line or a part of one; only the parser knows whether it is part of a text.
+fn has_comment(text: &str) -> bool {
+    text.trim_start().starts_with('#') || comment_start(text).is_some()
+}
+
+/// Where a comment behind something else may begin, with the blank before it.
+fn comment_start(text: &str) -> Option<usize> {
+    [" #", "\t#"].iter().filter_map(|begin| text.find(begin)).min()
+}
+
+/// Whether a value is a quoted text that ends on its line, as ours are: what follows is no part of it.
+fn is_whole(rest: &str) -> bool {
+    let value = rest.trim_start();
+    value.chars().next().filter(|c| "\"'".contains(*c)).is_some_and(|quote| closing(value, quote).is_some())
 }
 
 /// Behind the quote that closes the one a text begins with.
 fn closing(value: &str, quote: char) -> Option<usize> {
-    let mut escaped = false;
-    for (at, c) in value.char_indices().skip(1) {
+    let mut chars = value.char_indices().skip(1).peekable();
+    while let Some((at, c)) = chars.next() {
         match c {
-            _ if escaped => escaped = false,
-            '\\' if quote == '"' => escaped = true,
+            '\\' if quote == '"' => drop(chars.next()),
+            // Twice, it stands for itself.
+            '\'' if quote == '\'' && chars.next_if(|(_, next)| *next == quote).is_some() => {}
             c if c == quote => return Some(at + 1),
             _ => {}
         }

@@ -51,6 +51,9 @@ fn set(format: &Format, file: &str, values: &Values) {
     }
     let again = format.set(&new, values);
     assert_eq!(again.as_ref().map(|text| text.as_str()), Ok(new.as_str()), "set again, {format:?} changes");
+    if !names.iter().any(|name| file.contains(name)) {
+        keeps_lines(format, file, &new, values);
+    }
     // What lies in quotes or behind a backslash may belong to the line before it, as only a shell can tell.
     if matches!(format, Format::Env { .. }) && file.contains(['\'', '"', '\\']) {
         return;
@@ -61,6 +64,23 @@ fn set(format: &Format, file: &str, values: &Values) {
         "{format:?}: {file:?} became {:?}",
         new.as_str()
     );
+}
+
+/// Where nothing was ours yet, every line stays, after the next secret too.
+fn keeps_lines(format: &Format, file: &str, new: &str, values: &Values) {
+    let by_lines = match format {
+        Format::Tfvars { .. } | Format::Env { .. } => true,
+        Format::Yaml { .. } => !file.trim_start().starts_with('{'),
+        Format::Json { .. } | Format::Toml { .. } | Format::Raw | Format::Template { .. } => false,
+    };
+    let next: Vec<_> = values.iter().map(|(name, _)| (name.clone(), "the-next".to_owned().into())).collect();
+    let next = format.set(new, &next).expect("it was set before");
+    for text in [new, &next] {
+        let mut lines = text.lines();
+        let mut is_there = |line: &&str| lines.any(|kept| kept.trim_end() == line.trim_end());
+        let gone = file.lines().filter(|_| by_lines).find(|line| !is_there(line));
+        assert_eq!(gone, None, "{format:?}: {file:?} became {text:?}");
+    }
 }
 
 fn shows_nothing(error: Option<FormatError>) {
@@ -85,7 +105,8 @@ fn rest(format: &Format, text: &str, names: &[&str]) -> String {
         Format::Env { .. } => {
             // A comment behind one of our values gets a line to itself.
             let theirs = |line: &&str| !line.starts_with('#') && !names.iter().any(|name| line.contains(name));
-            text.lines().filter(theirs).collect::<Vec<_>>().join("\n")
+            // The newline that the last line gets takes no `\r` away, as `lines` would have it.
+            text.split_terminator('\n').filter(theirs).collect::<Vec<_>>().join("\n")
         }
         Format::Json { at } => {
             let mut root = serde_json::from_str(text).unwrap_or(serde_json::json!({}));

@@ -65,6 +65,27 @@ fn as_json_what_happens_names_its_job_and_a_fault_its_three_parts() {
     for part in ["code", "because", "next"] {
         assert!(fault[part].as_str().is_some_and(|text| !text.is_empty()), "{part}: {fault:#}");
     }
+    let tells = |line: &&Value| line.to_string().contains(fault["because"].as_str().unwrap_or_default());
+    assert_eq!(lines.iter().filter(tells).count(), 1, "it is told once: {lines:#?}");
+}
+
+#[test]
+fn a_journal_that_refuses_is_told_once() {
+    let farm = Farm::small();
+    let daemon = Daemon::run(farm.folder(), daemon(&["--log-format", "json"])).expect("it starts");
+    let mut events = daemon.follow("?job=j0");
+    let journal = rusqlite::Connection::open(farm.folder().join("state/journal.db")).expect("opened");
+    let refuses = "CREATE TRIGGER refuses BEFORE INSERT ON events BEGIN SELECT RAISE(ABORT, 'no more'); END";
+    journal.execute_batch(refuses).expect("made");
+    daemon.post("/v1/rotate", &json!({"all": true})).well();
+    events.until(|line| line["kind"] == "turn" && line["faults"].as_array().is_some_and(|faults| !faults.is_empty()));
+    let lines = objects(&daemon.stop().log);
+    let of_fault = |line: &&Value| line["code"] == "journal_unwritable" || line.to_string().contains("no more");
+    let told: Vec<_> = lines.iter().filter(of_fault).collect();
+    assert_eq!(told.len(), 1, "{lines:#?}");
+    for part in ["job", "token", "remote", "because", "next"] {
+        assert!(told[0][part].as_str().is_some_and(|text| !text.is_empty()), "{part}: {lines:#?}");
+    }
 }
 
 #[test]
@@ -96,6 +117,10 @@ fn a_log_that_there_is_not_is_a_usage_error() {
     let ended = run(&[("ROTATED_LOG", "rotated=loud")]);
     assert_eq!(ended.code, Some(2), "{}", ended.text());
     assert!(ended.stderr.contains("--log"), "{}", ended.text());
+    for ended in [run(&[("ROTATED_LOG", "inof")]), run(&[("ROTATED_LOG", "warn,inof")])] {
+        assert_eq!(ended.code, Some(2), "{}", ended.text());
+        assert!(ended.stderr.contains("--log") && ended.stderr.contains("`inof` is no level"), "{}", ended.text());
+    }
     // What is empty is not asked for; a stream that is not ours is not the journal.
     let ended = run(&[("ROTATED_LOG", ""), ("JOURNAL_STREAM", "1:2")]);
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{}", ended.text());

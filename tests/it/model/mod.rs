@@ -72,6 +72,11 @@ pub(crate) fn worker<'a>(sim: &'a Sim, instance: &'a Instance) -> Worker<'a, Sim
     Worker { world: sim, journal: sim, clock: sim, instance, late_max: LATE_MAX, observer: &|_, _| {}, halt }
 }
 
+/// What nobody in particular asks for.
+pub(crate) fn wish(sim: &Sim, reason: Reason) -> Wish {
+    Wish { rotation: sim.site().next_rotation(), reason, asked_by: None, rehearse: false }
+}
+
 pub(crate) fn key(job: &Job) -> LedgerKey {
     LedgerKey { remote: job.remote.clone(), token: job.token.clone() }
 }
@@ -93,10 +98,7 @@ async fn process(sim: &Sim, job: &Job, wanted: &mut usize) -> Ledger {
             let repair = ledger.sick.is_some();
             if repair || *wanted > 0 {
                 let reason = if repair { Reason::Repair } else { Reason::Asked };
-                let planned = worker
-                    .begin(&mut ledger, job, Wish { reason, asked_by: None, rehearse: false })
-                    .await
-                    .expect("begin");
+                let planned = worker.begin(&mut ledger, job, wish(sim, reason)).await.expect("begin");
                 match planned {
                     Ok(()) if !repair => *wanted -= 1,
                     Ok(()) => {}

@@ -25,7 +25,7 @@ use rotated::rotation::time::{Span, Timestamp};
 use rotated::token::Instance;
 
 use super::world::{Kind, Sim, Site, name};
-use super::{instance, job, key, worker};
+use super::{instance, job, key, wish, worker};
 
 /// The names that the first and the later rotations of a test make, by the clock of the world.
 pub(super) const FIRST: &str = "ci-20261123T030000Z";
@@ -77,7 +77,7 @@ impl Play {
     }
 
     pub(super) fn begin(&mut self, reason: Reason) -> Result<(), Fault> {
-        self.wish(Wish { reason, asked_by: None, rehearse: false })
+        self.wish(wish(&self.sim, reason))
     }
 
     pub(super) fn wish(&mut self, wish: Wish) -> Result<(), Fault> {

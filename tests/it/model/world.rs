@@ -134,6 +134,7 @@ pub(crate) struct Site {
     emptied: BTreeSet<DestinationName>,
     loses_late: bool,
     refusals: usize,
+    rotations: u128,
 }
 
 /// Where a mishap can strike.
@@ -209,6 +210,7 @@ impl Sim {
             emptied: BTreeSet::new(),
             loses_late: false,
             refusals: 0,
+            rotations: 0,
         }))
     }
 

@@ -13,7 +13,7 @@ use rotated::reference::Reference;
 use rotated::rotation::fault::Cause;
 use rotated::vault::Vault;
 use rotated::vault::options::{Auth, KvVersion, SecretId, VaultOptions};
-use serde_json::json as value;
+use serde_json::{Value, json as value};
 use tempfile::TempDir;
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::EnvFilter;
@@ -221,6 +221,29 @@ fn none_is_in_the_log_as_it_is_shipped() {
         ("journal", leaks("leaks-shipped-journal", journal)),
     ] {
         assert!(log.contains("rotated::vault") && log.contains("hyper"), "others are heard, {name}");
+    }
+}
+
+#[test]
+fn what_is_logged_of_a_vault_names_it() {
+    let corner = Corner::new("log-names-vault");
+    let kept = Kept::default();
+    let guard = json(kept.clone());
+    let (mount, role_id, secret_id) = corner.own_approle(&value!({}));
+    let secret_id = SecretId::Plain(corner.file("secret-id", &secret_id));
+    let vault = corner.vault(Auth::AppRole { mount: mount.clone(), role_id, secret_id });
+    corner.set(&vault, "secret/proxmox/log-names-vault", "ours", "x").expect("written");
+    corner.revoke_logins(&mount);
+    corner.look(&vault, "secret/proxmox/log-names-vault").expect("read");
+    corner.run(vault.log_out());
+    drop(guard);
+    let log = String::from_utf8(kept.0.lock().expect("no panic").clone()).expect("text");
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let ours =
+        || lines.iter().filter(|line| line["target"].as_str().is_some_and(|of| of.starts_with("rotated::vault")));
+    assert!(ours().count() > 5 && ours().all(|line| line["vault"] == "main"), "{log}");
+    for message in ["logged in to the Vault main", "the Vault main no longer knows our token: logging in again"] {
+        assert!(ours().any(|line| line["message"] == message), "{message}: {log}");
     }
 }
 

@@ -9,7 +9,7 @@ use rotated::rotation::mark::Mark;
 use rotated::token::{Expiry, Grant};
 
 use super::super::world::{Kind, LATE_MAX, Mishap, name, rights};
-use super::super::{instance, job};
+use super::super::{instance, job, wish};
 use super::{DAY, FIRST, Play, play, play_with};
 
 const SECOND: &str = "ci-20261123T030001Z";
@@ -330,7 +330,7 @@ fn p6_a_rehearsal_publishes_nothing_and_leaves_nothing() {
     for strategy in [Strategy::Replace, Strategy::Alternate, Strategy::InPlace] {
         let mut play = play_with(strategy, &[Kind::File]);
         play.survey().expect("a survey");
-        play.wish(Wish { reason: Reason::Asked, asked_by: None, rehearse: true }).expect("a plan");
+        play.wish(Wish { rehearse: true, ..wish(&play.sim, Reason::Asked) }).expect("a plan");
         play.work();
         assert_eq!(play.verdict(), Some(Verdict::Rehearsed));
         assert_eq!(play.steps("verify").len(), 1);

@@ -10,7 +10,7 @@ use rotated::rotation::ledger::Verdict;
 use rotated::rotation::time::{Span, Timestamp};
 
 use super::super::world::{Kind, Mishap};
-use super::super::{instance, worker};
+use super::super::{instance, wish, worker};
 use super::{DAY, FIRST, Play, play, play_with};
 
 const BY: &str = "uid 1000 (anna)";
@@ -266,7 +266,7 @@ fn r23_a_pause_waits_for_no_window_but_the_windows_wait_for_it() {
 fn a_plan_says_who_asked_for_it() {
     let mut play = adopted();
     let asked_by = Some(AskedBy::new("uid 1000 (anna): before the audit"));
-    play.wish(Wish { reason: Reason::Asked, asked_by: asked_by.clone(), rehearse: false }).expect("a plan");
+    play.wish(Wish { asked_by: asked_by.clone(), ..wish(&play.sim, Reason::Asked) }).expect("a plan");
     assert_eq!(play.ledger.plan().map(|plan| plan.asked_by.clone()), Some(asked_by));
     play.restart();
     assert!(play.ledger.plan().is_some_and(|plan| plan.asked_by.is_some()), "and the journal remembers");

@@ -5,6 +5,7 @@ use rotated::rotation::event::{Event, Order, Reason};
 use rotated::rotation::fault::{Fault, FaultCode};
 use rotated::rotation::standing::Standing;
 
+use super::super::wish;
 use super::super::world::Mishap;
 use super::{DAY, Play, play};
 
@@ -14,7 +15,7 @@ impl Play {
     }
 
     fn rehearse(&mut self) {
-        let _ = self.wish(Wish { reason: Reason::Asked, asked_by: None, rehearse: true });
+        let _ = self.wish(Wish { rehearse: true, ..wish(&self.sim, Reason::Asked) });
         self.work();
     }
 }

@@ -2,8 +2,10 @@
 
 use rotated::rotation::fault::{Fault, FaultCode};
 use rotated::rotation::look::{Login, Scope, Trial};
+use rotated::rotation::mark::RotationId;
 use rotated::rotation::time::Span;
 use rotated::token::{Expiry, Grant};
+use uuid::Uuid;
 
 use super::{Mishap, PointKind, Site, Token, name, rights};
 
@@ -34,6 +36,12 @@ impl Site {
     /// Nothing more goes wrong.
     pub(crate) fn aim_no_more(&mut self) {
         self.aimed.clear();
+    }
+
+    /// The id of the next rotation: the same in each run, and so are the waits that are spread by it.
+    pub(crate) fn next_rotation(&mut self) -> RotationId {
+        self.rotations += 1;
+        RotationId::new(Uuid::from_u128(self.rotations))
     }
 
     pub(crate) fn token_names(&self) -> Vec<String> {
