@@ -4,6 +4,7 @@
 //! Grammar after the PVE contract, section 3: `userid` is at most 64 characters of `[^\s:/]+@REALM`, a token name is
 //! `[A-Za-z][A-Za-z0-9._-]+`.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -209,6 +210,27 @@ impl From<TokenId> for String {
 impl fmt::Display for TokenId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}!{}", self.owner, self.name)
+    }
+}
+
+/// Equal things, of which the first is kept, so that many holders share one.
+#[derive(Debug)]
+pub struct Pool<T>(BTreeSet<T>);
+
+impl<T: Ord + Clone> Pool<T> {
+    /// The one that is kept; it takes the place of `another`.
+    pub fn kept(&mut self, another: T) -> T {
+        if let Some(kept) = self.0.get(&another) {
+            return kept.clone();
+        }
+        self.0.insert(another.clone());
+        another
+    }
+}
+
+impl<T> Default for Pool<T> {
+    fn default() -> Self {
+        Self(BTreeSet::new())
     }
 }
 

@@ -13,15 +13,17 @@ use rotated::daemon::clock::SystemClock;
 use rotated::daemon::halt::Halt;
 use rotated::daemon::service::{ASKS_MAX, Service};
 use rotated::journal::SqliteJournal;
+use rotated::rotation::event::Event;
 use rotated::rotation::ledger::LedgerKey;
 use rotated::rotation::ports::Clock;
 use rotated::rotation::time::{Span, Timestamp};
+use rotated::token::Expiry;
 use tokio::sync::mpsc;
 use tracing::field::{Field, Visit};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{self, Layer, SubscriberExt};
 
-use super::adopt::adopt;
+use super::journal::{Past, write};
 use super::run;
 use super::scenario::DUE;
 use super::servers::Servers;
@@ -46,7 +48,7 @@ pub(crate) fn measure() -> anyhow::Result<()> {
     let journal = SqliteJournal::open(&settings.daemon.state_dir)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let first = SystemClock.now() + PREPARING;
-    runtime.block_on(adopt(&journal, adopted(&settings, first)))?;
+    runtime.block_on(write(&journal, adopted(&settings, first).map(Ok)))?;
     let (board, count) = (Arc::new(Board::new(journal.ledgers()?)), settings.jobs.len());
     let woken = Woken::default();
     let services = Targets::new().with_target("rotated::daemon::service", tracing::Level::DEBUG);
@@ -63,7 +65,7 @@ pub(crate) fn measure() -> anyhow::Result<()> {
 }
 
 /// Each token with a moment of adoption that makes it due in its turn.
-fn adopted(settings: &Settings, first: Timestamp) -> impl Iterator<Item = (LedgerKey, Timestamp)> {
+fn adopted(settings: &Settings, first: Timestamp) -> impl Iterator<Item = Past> {
     let count = settings.jobs.len() as u64;
     let minute = u64::try_from(MINUTE.as_millis()).unwrap_or(u64::MAX);
     settings.jobs.values().zip(0..).map(move |(settings, n)| {
@@ -72,7 +74,9 @@ fn adopted(settings: &Settings, first: Timestamp) -> impl Iterator<Item = (Ledge
         let (tokens, remotes) = (u64::from(DUE.tokens), u64::from(DUE.remotes));
         let place = n % tokens * remotes + n / tokens;
         let due = first + Span::from_millis(place * minute / count);
-        (LedgerKey { remote: job.remote.clone(), token: job.token.clone() }, due - AGE)
+        let key = LedgerKey { remote: job.remote.clone(), token: job.token.clone() };
+        let adopted = Event::Adopted { name: job.token.name.clone(), expiry: Expiry::Never, at: due - AGE };
+        (key, vec![adopted])
     })
 }
 

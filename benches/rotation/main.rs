@@ -15,8 +15,8 @@
 #[path = "../../tests/it/site/mod.rs"]
 mod site;
 
-#[path = "../schedule/adopt.rs"]
-mod adopt;
+#[path = "../schedule/journal.rs"]
+mod journal;
 #[path = "../schedule/started.rs"]
 mod started;
 

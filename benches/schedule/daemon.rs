@@ -1,6 +1,6 @@
 //! The real daemon with many jobs and nothing to do: its memory after the start, and what it uses while it waits.
 //!
-//! All tokens were adopted a day ago, so nothing is due. Nobody listens at the remote's address: a look fails at once,
+//! All tokens were rotated a day ago, so nothing is due. Nobody listens at the remote's address: a look fails at once,
 //! and as on a real site no more than one begins each second.
 
 use std::fs::{self, Permissions};
@@ -11,12 +11,11 @@ use std::time::{Duration, Instant};
 use rotated::config;
 use rotated::daemon::clock::SystemClock;
 use rotated::journal::SqliteJournal;
-use rotated::rotation::ledger::LedgerKey;
 use rotated::rotation::ports::Clock;
-use rotated::rotation::time::Span;
 
-use super::adopt::adopt;
 use super::jobs;
+use super::journal::write;
+use super::past;
 use super::process::{Aim, Usage};
 use super::started::Daemon;
 
@@ -51,20 +50,16 @@ pub(crate) fn measure() -> anyhow::Result<bool> {
 }
 
 fn prepare(folder: &Path, count: usize) -> anyhow::Result<()> {
-    let write = |name: &str, text: String| {
+    let place = |name: &str, text: String| {
         let path = folder.join(name);
         fs::write(&path, text)?;
         fs::set_permissions(path, Permissions::from_mode(0o600))
     };
-    write("login", "rotator@pve!daemon=00000000-0000-0000-0000-000000000000".to_owned())?;
-    write("rotated.toml", jobs::config(count, folder)?)?;
+    place("login", "rotator@pve!daemon=00000000-0000-0000-0000-000000000000".to_owned())?;
+    place("rotated.toml", jobs::config(count, folder)?)?;
     let settings = config::load(&folder.join("rotated.toml")).map_err(|problems| anyhow::anyhow!("{problems}"))?;
     let journal = SqliteJournal::open(&settings.daemon.state_dir)?;
-    let keys = settings
-        .jobs
-        .values()
-        .map(|settings| LedgerKey { remote: settings.job.remote.clone(), token: settings.job.token.clone() });
-    let yesterday = SystemClock.now() - Span::from_days(1);
+    let now = SystemClock.now();
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    runtime.block_on(adopt(&journal, keys.map(|key| (key, yesterday))))
+    runtime.block_on(write(&journal, settings.jobs.values().map(|job| past::of(job, now))))
 }

@@ -12,10 +12,11 @@
 
 #![expect(clippy::print_stdout, reason = "what it prints is what it is for")]
 
-mod adopt;
 mod core;
 mod daemon;
 mod jobs;
+mod journal;
+mod past;
 mod process;
 mod started;
 #[path = "../rotation/usage.rs"]

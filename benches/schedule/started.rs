@@ -10,6 +10,9 @@ use anyhow::{Context, ensure};
 /// How long it may take until it answers.
 const START_MAX: Duration = Duration::from_secs(120);
 
+/// The unit that is shipped: what it sets in the environment is set here, too.
+const UNIT: &str = include_str!("../../systemd/rotated.service");
+
 /// A process that ends with this.
 pub(crate) struct Daemon {
     pub(crate) process: Child,
@@ -21,6 +24,7 @@ impl Daemon {
         let log = folder.join("log");
         let mut command = Command::new(env!("CARGO_BIN_EXE_rotated"));
         command.arg("--config").arg(folder.join("rotated.toml")).stdin(Stdio::null()).stderr(File::create(&log)?);
+        command.envs(UNIT.lines().filter_map(|line| line.strip_prefix("Environment=")?.split_once('=')));
         let mut daemon = Self { process: command.spawn().context("could not start rotated")? };
         let began = Instant::now();
         loop {

@@ -1,6 +1,7 @@
 //! Schedules and windows of all jobs, each distinct one parsed once: a config may have a hundred thousand jobs.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use chrono_tz::Tz;
 
@@ -17,7 +18,7 @@ type ScheduleKey = (String, Tz, Span, Option<String>);
 pub(super) struct Calendars<'f> {
     findings: &'f Findings,
     windows: HashMap<(String, Tz), Result<Window, ScheduleError>>,
-    schedules: HashMap<ScheduleKey, Result<Schedule, ScheduleError>>,
+    schedules: HashMap<ScheduleKey, Result<Arc<Schedule>, ScheduleError>>,
 }
 
 impl<'f> Calendars<'f> {
@@ -37,10 +38,13 @@ impl<'f> Calendars<'f> {
         zone: Tz,
         jitter: Span,
         window: Option<&Window>,
-    ) -> Result<Option<Schedule>, Told> {
+    ) -> Result<Option<Arc<Schedule>>, Told> {
         let Some(line) = line.filter(|line| line.value.trim() != "manual") else { return Ok(None) };
         let key = (line.value.clone(), zone, jitter, window.map(ToString::to_string));
-        let parsed = self.schedules.entry(key).or_insert_with(|| Schedule::parse(&line.value, zone, jitter, window));
+        let parsed = self
+            .schedules
+            .entry(key)
+            .or_insert_with(|| Schedule::parse(&line.value, zone, jitter, window).map(Arc::new));
         told(parsed, line, self.findings).map(Some)
     }
 }

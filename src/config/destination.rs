@@ -1,6 +1,7 @@
 //! `[[job.NAME.destination]]`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::argv::{after, argv};
 use super::format::{self, Holder};
@@ -120,7 +121,8 @@ fn read_one(
     let fields = format::fields(&section, &holder);
     let after = after(&section);
     section.close();
-    let options = DestinationOptions { name: name?, target: target?, fields: fields.ok()?, after: after.ok()? };
+    let (fields, after) = (fields.ok()?.map(Arc::new), after.ok()?.map(Box::new));
+    let options = DestinationOptions { name: name?, target: target?, fields, after };
     Some((options, given.map(|name| name.place)))
 }
 
@@ -148,7 +150,14 @@ fn file(section: &Section<'_>, labels: Option<&Labels>) -> Option<FileOptions> {
         }
     };
     let overwrite = overwrite.is_some_and(|overwrite| overwrite.value);
-    Some(FileOptions { path, format: format?, mode: mode?, owner: owner.ok()?, group: group.ok()?, overwrite })
+    Some(FileOptions {
+        path,
+        format: format?,
+        mode: mode?,
+        owner: owner.ok()?.map(Into::into),
+        group: group.ok()?.map(Into::into),
+        overwrite,
+    })
 }
 
 /// The path with its placeholders filled in. Without labels the job itself is wrong; the path is looked at again when

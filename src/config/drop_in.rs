@@ -28,7 +28,7 @@ pub fn of(settings: &Settings) -> String {
         })
         .collect();
     let units: BTreeSet<&str> = all()
-        .filter_map(|options| match &options.after {
+        .filter_map(|options| match options.after.as_deref() {
             Some(After::Reload(unit)) => Some(unit.as_str()),
             Some(After::Run(_)) | None => None,
         })

@@ -90,7 +90,7 @@ struct Parts<'r> {
 }
 
 struct Times {
-    schedule: Option<Schedule>,
+    schedule: Option<Arc<Schedule>>,
     window: Option<Window>,
     retire_window: Option<Window>,
     grace: Span,
@@ -104,9 +104,10 @@ fn assemble(name: JobName, parts: Parts<'_>, shared: &mut Shared) -> PlacedJob {
     let strategy = keys.strategy.as_ref().map_or(default_strategy, |strategy| strategy.value);
     let token = Located { value: shared.token(token.value), place: token.place };
     let mut options = LiteMap::<DestinationName, DestinationOptions>::with_capacity(destinations.len());
-    let mut places = LiteMap::new();
+    let mut places = LiteMap::with_capacity(destinations.len());
     for (mut one, place) in destinations {
         one.name = shared.names.kept(one.name);
+        one.fields = one.fields.map(|fields| shared.fields.kept(fields));
         places.insert(one.name.clone(), place);
         options.insert(one.name.clone(), one);
     }
@@ -190,7 +191,7 @@ fn times(keys: &JobKeys, context: &mut Context<'_>) -> Option<Times> {
     let schedule = context.calendars.schedule(keys.schedule.as_ref(), zone, jitter, within);
     let grace = keys.grace.as_ref().map_or(GRACE_DEFAULT, |grace| grace.value);
     if let (Ok(schedule), Some(expire)) = (&schedule, &keys.expire) {
-        outlives(expire, interval(schedule.as_ref(), keys), grace, findings);
+        outlives(expire, interval(schedule.as_deref(), keys), grace, findings);
     }
     let (window, schedule) = (window.ok()?, schedule.ok()?);
     let retire_window = retire_window.ok()?.or_else(|| window.clone());

@@ -70,8 +70,7 @@ pub struct Board {
 impl Board {
     /// What the journal knows.
     #[must_use]
-    pub fn new(ledgers: BTreeMap<LedgerKey, Ledger>) -> Self {
-        let ledgers = ledgers.into_iter().map(|(key, ledger)| (Arc::new(key), ledger)).collect();
+    pub fn new(ledgers: BTreeMap<Arc<LedgerKey>, Ledger>) -> Self {
         Self { watchers: Vec::new(), ledgers: Mutex::new(ledgers), feed: broadcast::channel(FEED_MAX).0 }
     }
 

@@ -75,12 +75,12 @@ async fn examine(subject: &str, settings: &Settings, remote: &Remote, board: &Bo
 
 /// Where rotated tokens have entries that a fresh one needs, too.
 fn paths(jobs: &[&JobSettings], board: &Board) -> BTreeSet<String> {
-    let grants = jobs.iter().filter(|found| found.job.strategy == Strategy::Replace).flat_map(|found| {
+    let grants = jobs.iter().filter(|found| found.job.strategy == Strategy::Replace).filter_map(|found| {
         let key = LedgerKey { remote: found.job.remote.clone(), token: found.job.token.clone() };
         let recorded = board.with(&key, |ledger| ledger.and_then(|ledger| ledger.grants.clone()));
-        found.job.permissions.as_deref().map(<[_]>::to_vec).or(recorded).unwrap_or_default()
+        found.job.permissions.clone().or(recorded)
     });
-    grants.map(|grant| grant.path).collect()
+    grants.flat_map(|grants| grants.iter().map(|grant| grant.path.clone()).collect::<Vec<_>>()).collect()
 }
 
 /// Whether a privilege holds on `path`: there, or inherited from above.

@@ -76,7 +76,7 @@ impl JobPages {
         let after = self.after.take();
         let page: Vec<View> = self.handle.ask(|reply| Ask::Page { after, reply }).await?;
         self.ended = page.len() < PAGE_MAX;
-        self.after = page.last().map(|last| Arc::new(last.ledger.key.clone()));
+        self.after = page.last().map(|last| Arc::clone(&last.ledger.key));
         for view in page.iter().filter(|view| view.ledger.hold.is_some()) {
             for ground in stands_on(&view.ledger.key, view.job.as_deref()) {
                 *self.held.entry(ground).or_default() += 1;

@@ -1,6 +1,7 @@
 //! `rotated --once`: does what is due, carries on what earlier runs left, waits for no grace, and ends.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt};
@@ -53,7 +54,7 @@ pub struct Once<'a, J, C> {
 
 impl<J: Journal + Sync, C: Clock + Sync> Once<'_, J, C> {
     /// Runs; true if nothing failed.
-    pub async fn run(&self, mut ledgers: BTreeMap<LedgerKey, Ledger>, wanted: &Wanted) -> bool {
+    pub async fn run(&self, mut ledgers: BTreeMap<Arc<LedgerKey>, Ledger>, wanted: &Wanted) -> bool {
         let vaults = Vaults::new(&self.settings.vaults);
         let mut remotes: BTreeMap<&RemoteName, Vec<_>> = BTreeMap::new();
         let mine = |job: &&JobSettings| wanted.jobs.is_empty() || wanted.jobs.contains(&job.job.name);

@@ -125,7 +125,7 @@ fn place(options: &DestinationOptions) -> String {
 }
 
 fn follows(options: &DestinationOptions) -> Option<String> {
-    options.after.as_ref().map(|after| match after {
+    options.after.as_deref().map(|after| match after {
         After::Run(argv) => argv.join(" "),
         After::Reload(unit) => format!("systemctl reload {unit}"),
     })

@@ -302,7 +302,7 @@ mod tests {
 
     fn options(write: Vec<String>, read: Option<Vec<String>>, after: Option<After>) -> DestinationOptions {
         let target = Target::Command(CommandOptions { write, read });
-        DestinationOptions { name: "command-1".parse().unwrap(), target, fields: None, after }
+        DestinationOptions { name: "command-1".parse().unwrap(), target, fields: None, after: after.map(Box::new) }
     }
 
     fn command(write: &str, read: Option<&str>) -> Destination {

@@ -128,7 +128,7 @@ impl Fields {
                 return Err(FormatError::Value("`fields` has no meaning for the formats raw and template".into()));
             }
             (Target::File(file), fields) => {
-                let fields = Self::for_format(&file.format, fields.as_ref().map(named));
+                let fields = Self::for_format(&file.format, fields.as_deref().map(named));
                 fields.names().iter().try_for_each(|name| file.format.check_name(name))?;
                 fields
             }
@@ -269,6 +269,7 @@ fn named(fields: &std::collections::BTreeMap<String, String>) -> Vec<Field> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::sync::Arc;
 
     use super::super::tests::{FRESH, SECRET, delivery, file_options};
     use super::{Delivery, Fields, FormatError, Plain, to_json};
@@ -276,7 +277,8 @@ mod tests {
     use crate::token::Expiry;
 
     fn fields(format: Format, given: Option<&[(&str, &str)]>) -> Result<Fields, FormatError> {
-        let given = given.map(|list| list.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect());
+        let owned = |list: &[(&str, &str)]| list.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let given = given.map(|list| Arc::new(owned(list)));
         Fields::new(&DestinationOptions {
             name: "file-1".parse().unwrap(),
             target: Target::File(file_options("/x".as_ref(), format)),

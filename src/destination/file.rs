@@ -574,8 +574,8 @@ mod tests {
         let kept = fs::metadata(&path).unwrap();
         assert_eq!((kept.uid(), kept.gid(), kept.mode() & 0o7777), (uid, gid, 0o600));
         let mut target = env(&path);
-        target.options.owner = Some(own.uid().to_string());
-        target.options.group = Some(own.gid().to_string());
+        target.options.owner = Some(own.uid().to_string().into());
+        target.options.group = Some(own.gid().to_string().into());
         publish(&target, &delivery(), &Expected::Anything).unwrap();
         let given = fs::metadata(&path).unwrap();
         assert_eq!((given.uid(), given.gid()), (own.uid(), own.gid()));

@@ -47,7 +47,7 @@ pub enum Expected {
 pub struct Destination {
     name: DestinationName,
     target: Kind,
-    after: Option<After>,
+    after: Option<Box<After>>,
 }
 
 #[derive(Clone)]

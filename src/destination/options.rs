@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::reference::SecretPath;
 use crate::rotation::job::DestinationTraits;
@@ -15,10 +16,10 @@ pub struct DestinationOptions {
     pub name: DestinationName,
     /// Where and how it is written.
     pub target: Target,
-    /// `fields`: output name to template; none means the format's own names.
-    pub fields: Option<BTreeMap<String, String>>,
+    /// `fields`: output name to template; none means the format's own names. Jobs alike share it.
+    pub fields: Option<Arc<BTreeMap<String, String>>>,
     /// What must succeed after the content is in place.
-    pub after: Option<After>,
+    pub after: Option<Box<After>>,
 }
 
 impl DestinationOptions {
@@ -79,9 +80,9 @@ pub struct FileOptions {
     /// Permission bits, such as 0o600.
     pub mode: u32,
     /// Owner by name or number; none leaves what the file has, or our own user.
-    pub owner: Option<String>,
+    pub owner: Option<Box<str>>,
     /// Group by name or number; none leaves what the file has, or our own group.
-    pub group: Option<String>,
+    pub group: Option<Box<str>>,
     /// Whether `raw` and `template` may replace a file that does not hold this job's token.
     pub overwrite: bool,
 }

@@ -10,12 +10,14 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rusqlite::{Params, params};
 use tokio::sync::watch;
 
 use self::folder::Folder;
 use self::record::{COLUMNS, Record, Stored};
+use self::replay::Replay;
 use self::writer::Writer;
 use crate::rotation::event::Event;
 use crate::rotation::fault::Fault;
@@ -26,6 +28,7 @@ use crate::rotation::time::Timestamp;
 mod error;
 mod folder;
 mod record;
+mod replay;
 mod schema;
 mod writer;
 
@@ -74,24 +77,19 @@ impl SqliteJournal {
     /// Every token's ledger, replayed from all its events. Blocks on the disk.
     ///
     /// Errors: a row that cannot be understood or contradicts those before it, by its id.
-    pub fn ledgers(&self) -> Result<BTreeMap<LedgerKey, Ledger>, JournalError> {
+    pub fn ledgers(&self) -> Result<BTreeMap<Arc<LedgerKey>, Ledger>, JournalError> {
         let connection = schema::reader(&self.path)?;
         let failed = |source| JournalError::sqlite("read", &self.path, source);
         let query = format!("SELECT {COLUMNS} FROM events ORDER BY id");
         let mut statement = connection.prepare(&query).map_err(failed)?;
-        let mut ledgers = BTreeMap::new();
+        let mut replay = Replay::default();
         for stored in statement.query_map([], Stored::of).map_err(failed)? {
             let stored = stored.map_err(failed)?.map_err(|misread| misread.at(&self.path))?;
-            let ledger = ledgers.remove(&stored.key).unwrap_or_else(|| Ledger::new(stored.key.clone()));
-            match ledger.apply(&stored.event) {
-                Ok(ledger) => ledgers.insert(stored.key, ledger),
-                Err(illegal) => {
-                    let because = format!("contradicts the rows before it: {illegal}");
-                    return Err(stored.misfit(because).at(&self.path));
-                }
-            };
+            replay.take(&stored).map_err(|illegal| {
+                stored.misfit(format!("contradicts the rows before it: {illegal}")).at(&self.path)
+            })?;
         }
-        Ok(ledgers)
+        Ok(replay.ledgers())
     }
 
     /// The last `limit` events of one token, the newest first. Blocks on the disk.
@@ -171,6 +169,7 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
     use std::path::Path;
+    use std::sync::Arc;
 
     use futures_util::future::join_all;
     use rusqlite::Connection;
@@ -220,7 +219,7 @@ mod tests {
         drop(filled(dir.path()).await);
         let journal = open(dir.path());
         let expected: BTreeMap<_, _> =
-            sample::all().into_iter().map(|(key, events)| (key.clone(), ledger(&key, &events))).collect();
+            sample::all().into_iter().map(|(key, events)| (Arc::new(key.clone()), ledger(&key, &events))).collect();
         assert_eq!(journal.ledgers().expect("replayed"), expected);
         let (key, events) = whole_life();
         assert_eq!(rows(&journal, &key), events);
@@ -304,7 +303,7 @@ mod tests {
                 fs::copy(dir.path().join(name), copy.path().join(name)).expect("copied");
             }
             let copied = open(copy.path()).ledgers().expect("replayed");
-            assert_eq!(copied, BTreeMap::from([(key.clone(), ledger(&key, &events[..count]))]));
+            assert_eq!(copied, BTreeMap::from([(Arc::new(key.clone()), ledger(&key, &events[..count]))]));
         }
     }
 

@@ -27,6 +27,8 @@ const VIEWS: &str = include_str!("views.sql");
 const MIGRATIONS: &[&str] = &[TO_2];
 /// Pauses, and who asked for a rotation.
 const TO_2: &str = concat!("DROP VIEW rotations; DROP VIEW log;", include_str!("views.sql"));
+/// A reader goes through its rows once: a larger cache would only take memory from what is made of them.
+const READER_CACHE_KIB: i64 = 256;
 /// How long a write waits for another program that is writing.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -37,7 +39,10 @@ pub(super) fn open(folder: &Folder) -> Result<Connection, JournalError> {
 
 /// Opens it once more, for reading beside the writer.
 pub(super) fn reader(path: &Path) -> Result<Connection, JournalError> {
-    connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let settled = connection.pragma_update(None, "cache_size", -READER_CACHE_KIB);
+    settled.map_err(|source| JournalError::sqlite("open", path, source))?;
+    Ok(connection)
 }
 
 fn open_with(folder: &Folder, migrations: &[&str]) -> Result<Connection, JournalError> {
@@ -131,6 +136,8 @@ fn prepare(connection: &Connection, path: &Path) -> Result<(), JournalError> {
         let mode = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0))?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         let health = connection.pragma_query_value(None, "quick_check", |row| row.get::<_, String>(0))?;
+        // The check has read every page once, and appends need few of them.
+        connection.execute_batch("PRAGMA shrink_memory")?;
         Ok((mode, health))
     };
     let (mode, health) = settle().map_err(|source| JournalError::sqlite("open", path, source))?;

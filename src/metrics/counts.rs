@@ -1,7 +1,7 @@
 //! What is counted as it happens: the one observer of events.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use prometheus::core::Collector;
@@ -25,7 +25,7 @@ pub struct Counts {
     step_durations: HistogramVec,
     step_failures: IntCounterVec,
     /// Steps under way: at most one a token.
-    began: Mutex<BTreeMap<LedgerKey, Instant>>,
+    began: Mutex<BTreeMap<Arc<LedgerKey>, Instant>>,
 }
 
 impl Counts {
@@ -70,7 +70,7 @@ impl Counts {
 
     fn step(&self, job: &str, after: &Ledger, event: &Event) {
         if let Event::Began { .. } = event {
-            self.began().insert(after.key.clone(), Instant::now());
+            self.began().insert(Arc::clone(&after.key), Instant::now());
         }
         if let Event::Failed { step, fault, .. } = event {
             self.step_failures.with_label_values(&[job, step.label(), fault.code.as_str()]).inc();
@@ -111,7 +111,7 @@ impl Counts {
         }
     }
 
-    fn began(&self) -> MutexGuard<'_, BTreeMap<LedgerKey, Instant>> {
+    fn began(&self) -> MutexGuard<'_, BTreeMap<Arc<LedgerKey>, Instant>> {
         self.began.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,6 +1,9 @@
 //! What an event changes: a pure, total function of the ledger and the event.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use litemap::LiteMap;
 
 use super::backoff::Trouble;
 use super::conclude::REPAIR_ROW;
@@ -50,7 +53,7 @@ impl Ledger {
                 self.entries.get_mut(name).ok_or("the name is not in the ledger")?.expiry = *expiry;
             }
             Event::Began { step, held, former, at } => {
-                self.in_flight = Some(step.clone());
+                self.in_flight = Some(Box::new(step.clone()));
                 self.begin(step, &Beginning { held: held.as_ref(), former: *former, at: *at })?;
             }
             Event::Done { step, gave, at } => {
@@ -63,7 +66,7 @@ impl Ledger {
             }
             Event::Resumed { at } => self.resume(*at),
             Event::Absent { name, at } => self.absent(name, *at)?,
-            Event::Foreign { name, .. } => drop(self.entries.remove(name)),
+            Event::Foreign { name, .. } => self.forget(name),
             Event::InUse { name, holder, at } => self.in_use(name, holder, *at)?,
             Event::Sick { because, at } => {
                 self.fall_sick(because, *at);
@@ -94,7 +97,7 @@ impl Ledger {
         if self.since.is_some_and(|since| at.since(since) > REPAIR_ROW) {
             self.repairs = 0;
         }
-        self.sick = Some((because.to_owned(), at));
+        self.sick = Some(Box::new((because.to_owned(), at)));
     }
 
     fn rebuild(&mut self, current: &TokenName, expiry: Expiry, at: Timestamp) -> Result<(), &'static str> {
@@ -128,8 +131,14 @@ impl Ledger {
 
     pub(super) fn enter(&mut self, name: &TokenName, state: State, expiry: Expiry) {
         self.last_name = self.last_name.max(name::suffix(&self.key.token.name, name));
-        let origin = if *name == self.key.token.name { Origin::Adopted } else { Origin::Made };
+        // The job's own name is in memory already.
+        let own = &self.key.token.name;
+        let (name, origin) = if name == own { (own, Origin::Adopted) } else { (name, Origin::Made) };
         let entry = Entry { state, origin, expiry, former: None, asks: false, trouble: None };
+        // Most ledgers have one name, and a vector that grows begins with room for four.
+        if self.entries.is_empty() {
+            self.entries = LiteMap::with_capacity(1);
+        }
         self.entries.insert(name.clone(), entry);
     }
 
@@ -144,8 +153,14 @@ impl Ledger {
             return Err("the job is paused");
         }
         if !plan.rehearse {
-            self.grants = Some(plan.grants.clone());
-            self.mold = Some((plan.privsep, plan.comment.clone()));
+            // What is recorded already may be shared.
+            if self.grants.as_deref() != Some(plan.grants.as_slice()) {
+                self.grants = Some(plan.grants.as_slice().into());
+            }
+            let mold = (plan.privsep, plan.comment.clone());
+            if self.mold.as_deref() != Some(&mold) {
+                self.mold = Some(Arc::new(mold));
+            }
         }
         self.retire_after = plan.retire_after;
         self.late_max = plan.late_max;
@@ -175,7 +190,7 @@ impl Ledger {
 
     /// The rotation ends before grace: nothing changed for anybody. What it made is discarded by the ledger.
     pub(super) fn give_up(&mut self, fault: Option<Fault>, at: Timestamp) {
-        self.close(Verdict::Abandoned(fault), at);
+        self.close(Verdict::Abandoned(fault.map(Box::new)), at);
     }
 
     pub(super) fn close(&mut self, verdict: Verdict, at: Timestamp) {
@@ -269,7 +284,7 @@ impl Ledger {
                 "nothing: the daemon looks what became of it",
             );
             // An interrupted step changes the ledger just as an unanswered one does; illegal ones were refused before.
-            let _ = if matches!(step, Step::Create | Step::Regenerate) {
+            let _ = if matches!(*step, Step::Create | Step::Regenerate) {
                 self.leave_fresh(Because::SecretLost, &fault, at)
             } else {
                 self.fail(&step, &fault, at)
@@ -304,7 +319,7 @@ impl Ledger {
             | State::Expired { .. }
             | State::Reviving
             | State::Resting => {
-                self.entries.remove(name);
+                self.forget(name);
             }
         }
         Ok(())

@@ -16,8 +16,8 @@ pub struct Job {
     pub remote: RemoteName,
     /// The token as the config names it; fresh names are made from it.
     pub token: TokenId,
-    /// When the calendar makes it due; none means by `max_age` (or order) only.
-    pub schedule: Option<Schedule>,
+    /// When the calendar makes it due; none means by `max_age` (or order) only. Jobs alike share it.
+    pub schedule: Option<Arc<Schedule>>,
     /// The age at which it is due whatever the schedule says.
     pub max_age: Option<Span>,
     /// When work may begin; none means at any time.

@@ -11,6 +11,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 use litemap::LiteMap;
 use serde::{Deserialize, Serialize};
@@ -127,7 +128,7 @@ pub enum Verdict {
     /// Every destination holds the fresh token; grace began.
     Rotated,
     /// Nothing changed for anybody.
-    Abandoned(Option<Fault>),
+    Abandoned(Option<Box<Fault>>),
     /// Created, granted, verified and to be discarded, as asked.
     Rehearsed,
 }
@@ -148,7 +149,7 @@ pub struct Outcome {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ledger {
     /// Which token it is about.
-    pub key: LedgerKey,
+    pub key: Arc<LedgerKey>,
     /// Its names.
     pub entries: LiteMap<TokenName, Entry>,
     /// The rotation before grace, if one is under way (at most one: PROTOCOL R16).
@@ -163,10 +164,10 @@ pub struct Ledger {
     pub since: Option<Timestamp>,
     /// Whether any rotation ever reached grace.
     pub published: bool,
-    /// The rights recorded at the last rotation.
-    pub grants: Option<Vec<Grant>>,
+    /// The rights recorded at the last rotation. Tokens alike share them.
+    pub grants: Option<Arc<[Grant]>>,
     /// What needs repair, and since when.
-    pub sick: Option<(String, Timestamp)>,
+    pub sick: Option<Box<(String, Timestamp)>>,
     /// Repairs in a row that did not help.
     pub repairs: u32,
     /// Why the remote cannot be looked at.
@@ -188,14 +189,14 @@ pub struct Ledger {
     /// The last unanswered write to each destination that can carry one out late: when, and of which name (R5, R6); no name
     /// when that name has got another secret since.
     pub unanswered: BTreeMap<DestinationName, (Timestamp, Option<TokenName>)>,
-    /// Privilege separation and the human's comment, as recorded at the last rotation.
-    pub mold: Option<(bool, String)>,
+    /// Privilege separation and the human's comment, as recorded at the last rotation. Tokens alike share them.
+    pub mold: Option<Arc<(bool, String)>>,
     /// From expired to deleted, as the last plan said.
     pub retire_after: Span,
     /// How late an unanswered request may still take effect, as the last plan said.
     pub late_max: Span,
     /// The step whose end is not journaled yet.
-    pub in_flight: Option<Step>,
+    pub in_flight: Option<Box<Step>>,
 }
 
 /// An event that does not fit what happened before it.
@@ -213,10 +214,10 @@ pub struct IllegalEvent {
 impl Ledger {
     /// A ledger that knows nothing yet.
     #[must_use]
-    pub fn new(key: LedgerKey) -> Self {
+    pub fn new(key: impl Into<Arc<LedgerKey>>) -> Self {
         Self {
-            key,
-            entries: LiteMap::with_capacity(1),
+            key: key.into(),
+            entries: LiteMap::new(),
             rotation: None,
             hold: None,
             held_at: None,
@@ -243,7 +244,10 @@ impl Ledger {
     }
 
     /// Folds `events` into a ledger.
-    pub fn replay<'a>(key: LedgerKey, events: impl IntoIterator<Item = &'a Event>) -> Result<Self, IllegalEvent> {
+    pub fn replay<'a>(
+        key: impl Into<Arc<LedgerKey>>,
+        events: impl IntoIterator<Item = &'a Event>,
+    ) -> Result<Self, IllegalEvent> {
         events.into_iter().try_fold(Self::new(key), Self::apply)
     }
 
@@ -257,6 +261,12 @@ impl Ledger {
     #[must_use]
     pub fn id(&self, name: &TokenName) -> TokenId {
         self.key.token.sibling(name)
+    }
+
+    /// Takes a name out, with the room it had: most ledgers have one name again for months.
+    pub(super) fn forget(&mut self, name: &TokenName) {
+        self.entries.remove(name);
+        self.entries = self.entries.clone();
     }
 
     /// The plan of the rotation under way.

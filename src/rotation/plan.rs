@@ -253,7 +253,7 @@ impl Ledger {
         match (seen, &self.mold, &job.permissions) {
             // Exact rights need privilege separation, or the token has all its owner's.
             (Some(seen), _, list) => Ok((seen.privsep || list.is_some(), strip(&seen.comment).to_owned())),
-            (None, Some(mold), _) if job.strategy != Strategy::InPlace => Ok(mold.clone()),
+            (None, Some(mold), _) if job.strategy != Strategy::InPlace => Ok((**mold).clone()),
             (None, None, Some(_)) if job.strategy != Strategy::InPlace => Ok((true, String::new())),
             _ => Err(Fault::lasting(
                 FaultCode::NothingToRotate,
@@ -272,13 +272,13 @@ impl Ledger {
         if !privsep {
             return Ok(Rights { grants: Vec::new(), listed: false, drifted: false });
         }
-        let recorded = self.grants.as_ref();
+        let recorded = self.grants.as_deref();
         if !exists {
-            let grants = recorded.cloned().ok_or_else(|| self.vanished(job))?;
+            let grants = recorded.map(<[_]>::to_vec).ok_or_else(|| self.vanished(job))?;
             return Ok(Rights { grants, listed: false, drifted: false });
         }
         let grants = look.grants.clone().ok_or_else(|| self.vanished(job))?;
-        let drifted = recorded.is_some_and(|recorded| *recorded != grants);
+        let drifted = recorded.is_some_and(|recorded| *recorded != *grants);
         if drifted && job.drift == Drift::Hold {
             return Err(Fault::lasting(
                 FaultCode::RightsDrifted,

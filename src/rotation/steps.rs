@@ -223,7 +223,7 @@ impl Ledger {
                 entry.former = None;
             }
             _ => {
-                self.entries.remove(name);
+                self.forget(name);
             }
         }
         Ok(())

@@ -52,8 +52,9 @@ impl Knowledge {
 
 fn known(ledger: &Ledger) -> Known {
     let current = ledger.current().and_then(|name| Some((name.clone(), ledger.entries.get(name)?.expiry)));
-    let separate = ledger.mold.as_ref().is_some_and(|(privsep, _)| *privsep);
-    let grants = ledger.grants.clone().filter(|_| separate && ledger.published).map(|mut grants| {
+    let separate = ledger.mold.as_ref().is_some_and(|mold| mold.0);
+    let grants = ledger.grants.as_ref().filter(|_| separate && ledger.published).map(|grants| {
+        let mut grants = grants.to_vec();
         grants.sort();
         grants.dedup();
         grants
@@ -177,6 +178,7 @@ pub(super) fn managed<'s>(
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::sync::Arc;
 
     use super::{Knowledge, Looked, tokens};
     use crate::config::{Settings, parse};
@@ -250,7 +252,9 @@ mod tests {
         }
 
         fn tokens(&self) -> (Vec<TokenFacts>, usize) {
-            let board = |ledger: &(LedgerKey, Ledger)| Board::new(BTreeMap::from([ledger.clone()]));
+            let board = |(key, ledger): &(LedgerKey, Ledger)| {
+                Board::new(BTreeMap::from([(Arc::new(key.clone()), ledger.clone())]))
+            };
             let (settings, remote) = (settings(), lab());
             let before = Knowledge::of(&Kin::new(&settings, &remote), &remote, &board(&self.before));
             let (users, acl, before) = (&self.users, self.acl.as_ref(), &before);
@@ -361,7 +365,7 @@ mod tests {
         check(
             &|case| {
                 case.acl = Some(BTreeMap::new());
-                case.after.1.grants = Some(Vec::new());
+                case.after.1.grants = Some([].into());
             },
             &[],
         );

@@ -37,7 +37,7 @@ pub(super) fn destination(corner: &Corner, path: &str, kv: KvVersion) -> Destina
     let name = "vault".parse().expect("a name");
     let names = [("token_id", "{{ token_id }}"), ("api_token", "{{ api_token }}")];
     let fields = names.map(|(name, template)| (name.to_owned(), template.to_owned()));
-    let options = DestinationOptions { name, target, fields: Some(BTreeMap::from(fields)), after: None };
+    let options = DestinationOptions { name, target, fields: Some(BTreeMap::from(fields).into()), after: None };
     Destination::new(options, &vaults).expect("it is right")
 }
 

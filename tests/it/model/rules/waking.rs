@@ -41,6 +41,7 @@ fn jobs() -> impl Generator<Value = Job> {
         // A line that the window never meets is not a calendar: such a job has none.
         let schedule = |line| Schedule::parse(line, Tz::Europe__Vienna, MINUTE, opens.as_ref()).ok();
         let schedule = line.and_then(schedule);
+        let schedule = schedule.map(Into::into);
         Job { schedule, max_age: age, window: opens, retire_window: retires.map(window), ..job(strategy, &KINDS) }
     })
 }
@@ -241,7 +242,7 @@ fn it_wakes_for_a_write_when_the_older_one_cannot_land_any_more() {
 
 fn scheduled(line: &str) -> Play {
     let mut play = play();
-    play.job.schedule = Schedule::parse(line, Tz::Europe__Vienna, Span::ZERO, None).ok();
+    play.job.schedule = Schedule::parse(line, Tz::Europe__Vienna, Span::ZERO, None).ok().map(Into::into);
     assert!(play.job.schedule.is_some());
     play.job.max_age = None;
     play.survey().expect("a survey");
