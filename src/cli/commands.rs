@@ -68,7 +68,7 @@ pub enum Command {
     Check(CheckArgs),
     /// Try what each job needs on each remote, Vault, folder and unit; changes nothing
     Doctor,
-    /// Print the systemd drop-in and polkit rule that the daemon's config needs, or this one
+    /// Print the systemd drop-in and polkit rule that a config needs
     DropIn(DropInArgs),
     /// Let the daemon read its config again, all or nothing
     Reload,
@@ -178,7 +178,7 @@ pub struct CheckArgs {
 /// The arguments of `rotate drop-in`.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct DropInArgs {
-    /// A config, read as by `rotated --config FILE`; needs no daemon
+    /// A config, read as by `rotated --config FILE`, without a daemon; else it is the one in force
     #[arg(value_name = "FILE")]
     pub file: Option<PathBuf>,
 }
@@ -293,7 +293,7 @@ mod tests {
                        problem; needs no daemon
           doctor       Try what each job needs on each remote, Vault, folder and unit;
                        changes nothing
-          drop-in      Print the systemd drop-in and polkit rule that the daemon's config needs, or this one
+          drop-in      Print the systemd drop-in and polkit rule that a config needs
           reload       Let the daemon read its config again, all or nothing
           notify       Those who are told of alerts
           completions  Print completions for a shell; needs no daemon

@@ -7,7 +7,7 @@ use litemap::LiteMap;
 
 use super::backoff::Trouble;
 use super::conclude::REPAIR_ROW;
-use super::event::{Because, Event, Gave, Plan, Step};
+use super::event::{Because, Event, Plan, Step};
 use super::fault::{Fault, FaultCode, Severity};
 use super::job::{Retire, Strategy};
 use super::ledger::{Entry, IllegalEvent, Ledger, Origin, Outcome, State, Verdict};
@@ -388,16 +388,5 @@ pub(super) fn because(fault: &Fault) -> Option<Because> {
         (Severity::Unanswered, _) => Some(Because::Unanswered),
         (_, FaultCode::TokenExists) => Some(Because::Taken),
         _ => None,
-    }
-}
-
-/// Whether a recovered or confirmed answer fits its step.
-pub(super) fn fits(step: &Step, gave: Gave) -> bool {
-    match gave {
-        Gave::Effect => !matches!(step, Step::Recover(_) | Step::Confirm(_)),
-        Gave::Found | Gave::NotFound => matches!(step, Step::Recover(_)),
-        Gave::Matches | Gave::Differs | Gave::Refused => matches!(step, Step::Confirm(_)),
-        Gave::Dead => matches!(step, Step::Verify | Step::Grant),
-        Gave::Gone => step.leaving().is_some(),
     }
 }

@@ -1,6 +1,6 @@
 //! What the beginning and the success of each step change.
 
-use super::apply::{Beginning, fits};
+use super::apply::Beginning;
 use super::backoff::Trouble;
 use super::event::{Because, Gave, Step};
 use super::fault::{Fault, FaultCode};
@@ -227,5 +227,16 @@ impl Ledger {
             }
         }
         Ok(())
+    }
+}
+
+/// Whether a recovered or confirmed answer fits its step.
+fn fits(step: &Step, gave: Gave) -> bool {
+    match gave {
+        Gave::Effect => !matches!(step, Step::Recover(_) | Step::Confirm(_)),
+        Gave::Found | Gave::NotFound => matches!(step, Step::Recover(_)),
+        Gave::Matches | Gave::Differs | Gave::Refused => matches!(step, Step::Confirm(_)),
+        Gave::Dead => matches!(step, Step::Verify | Step::Grant),
+        Gave::Gone => step.leaving().is_some(),
     }
 }
