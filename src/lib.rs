@@ -18,6 +18,8 @@ pub mod journal;
 pub mod protocol;
 pub mod proxmox;
 
+pub mod page;
+
 pub mod config;
 
 pub mod cli;
