@@ -19,6 +19,8 @@ pub mod metrics;
 pub mod protocol;
 pub mod proxmox;
 
+pub mod page;
+
 pub mod config;
 
 pub mod cli;

@@ -3,6 +3,7 @@
 //! `docs/api.yaml` describes the same for other programs. Names and meanings stay; fields may be added. Moments are
 //! RFC 3339 texts in UTC, lengths of time whole seconds.
 
+pub mod times;
 pub mod words;
 
 use serde::{Deserialize, Serialize};
