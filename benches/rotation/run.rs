@@ -36,13 +36,14 @@ pub(crate) fn scenario(scenario: &Scenario) -> anyhow::Result<()> {
     let journal = SqliteJournal::open(&settings.daemon.state_dir)?;
     rotate(&runtime, &settings, &journal, &Wanted::default()).context("the tokens were not adopted")?;
 
-    let (before, commits, cpu) = (servers.counts()?, journal.commits(), usage::processor()?);
+    let own = std::process::id();
+    let (before, commits, cpu) = (servers.counts()?, journal.commits(), usage::processor(own)?);
     let wanted = Wanted { jobs: settings.jobs.keys().cloned().collect(), ..Wanted::default() };
     let began = Instant::now();
     rotate(&runtime, &settings, &journal, &wanted)?;
     let wall = began.elapsed();
-    let cpu = usage::processor()?.saturating_sub(cpu);
-    let (after, commits, peak) = (servers.counts()?, journal.commits() - commits, usage::peak_kib()?);
+    let cpu = usage::processor(own)?.saturating_sub(cpu);
+    let (after, commits, peak) = (servers.counts()?, journal.commits() - commits, usage::status(own, "VmHWM")?);
     let rotations = u64::from(scenario.remotes * scenario.tokens);
     in_grace(&journal, rotations)?;
     drop(servers);

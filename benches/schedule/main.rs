@@ -18,14 +18,17 @@ mod daemon;
 mod jobs;
 mod process;
 mod started;
+#[path = "../rotation/usage.rs"]
+mod usage;
 
 use std::process::Command;
 
 use anyhow::{Context, ensure};
 
-/// By the word that starts it alone.
 /// Measures, prints, and says whether the aims were reached.
 type Measure = fn() -> anyhow::Result<bool>;
+
+/// By the word that starts it alone.
 const PARTS: [(&str, Measure); 2] = [("core", core::measure), ("daemon", daemon::measure)];
 
 fn main() -> anyhow::Result<()> {

@@ -2,10 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
-
-/// The kernel counts processor time in hundredths of a second.
-const TICK: Duration = Duration::from_millis(10);
+use super::usage;
 
 /// A number that shall not be larger than it is meant to be.
 pub(crate) struct Aim {
@@ -42,20 +39,11 @@ impl Usage {
     }
 
     pub(crate) fn of(pid: u32) -> anyhow::Result<Self> {
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let number = |kind: &str| -> anyhow::Result<u64> {
-            let line = status.lines().find_map(|line| line.strip_prefix(kind)?.strip_prefix(':'));
-            Ok(line.context("not counted")?.trim().trim_end_matches("kB").trim().parse()?)
-        };
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-        let (_, fields) = stat.rsplit_once(") ").context("no fields")?;
-        // Behind the name come state, ten numbers, then user and system time.
-        let ticks = fields.split(' ').skip(11).take(2).map(str::parse::<u32>).sum::<Result<u32, _>>()?;
         Ok(Self {
-            resident_mib: number("VmRSS")?.div_ceil(1024),
-            peak_mib: number("VmHWM")?.div_ceil(1024),
-            processor: TICK * ticks,
-            sleeps: number("voluntary_ctxt_switches")?,
+            resident_mib: usage::status(pid, "VmRSS")?.div_ceil(1024),
+            peak_mib: usage::status(pid, "VmHWM")?.div_ceil(1024),
+            processor: usage::processor(pid)?,
+            sleeps: usage::status(pid, "voluntary_ctxt_switches")?,
         })
     }
 }

@@ -256,7 +256,7 @@ impl Ledger {
             );
             // An interrupted step changes the ledger just as an unanswered one does; illegal ones were refused before.
             let _ = if matches!(step, Step::Create | Step::Regenerate) {
-                self.lose_fresh(&fault, at)
+                self.leave_fresh(Because::SecretLost, &fault, at)
             } else {
                 self.fail(&step, &fault, at)
             };

@@ -60,13 +60,7 @@ impl Ledger {
                 self.fail_retirement(name, fault, at)
             }
             Step::Create | Step::Regenerate if because(fault).is_some() => {
-                let why = because(fault).unwrap_or(Because::Unanswered);
-                let fresh = self.rotation.as_ref().ok_or(NO_ROTATION)?.fresh.clone();
-                if is_unanswered(fault) {
-                    self.doubt(&fresh);
-                }
-                self.another_name(why, fault, at);
-                Ok(())
+                self.leave_fresh(because(fault).unwrap_or(Because::Unanswered), fault, at)
             }
             Step::Regenerate if fault.code == FaultCode::ProxmoxUnsupported => self.fail_regenerate(fault, at),
             Step::Publish(destination) if fault.code == FaultCode::DestinationConflict => self.rewrite(destination),
@@ -89,11 +83,13 @@ impl Ledger {
         }
     }
 
-    /// The process ended before a create or regenerate was answered: what it made is in doubt, and its secret lost.
-    pub(super) fn lose_fresh(&mut self, fault: &Fault, at: Timestamp) -> Result<(), &'static str> {
+    /// A create or regenerate that gave no secret: the next name is taken. Without an answer, what it made is in doubt.
+    pub(super) fn leave_fresh(&mut self, why: Because, fault: &Fault, at: Timestamp) -> Result<(), &'static str> {
         let fresh = self.rotation.as_ref().ok_or(NO_ROTATION)?.fresh.clone();
-        self.doubt(&fresh);
-        self.another_name(Because::SecretLost, fault, at);
+        if is_unanswered(fault) {
+            self.doubt(&fresh);
+        }
+        self.another_name(why, fault, at);
         Ok(())
     }
 

@@ -163,6 +163,6 @@ mod tests {
         drop(socket);
         assert!(path.exists());
         let nowhere = Socket::bind(&folder.path().join("no/such/folder.sock")).expect_err("no folder");
-        assert!(nowhere.next.contains("must exist"), "{nowhere}");
+        assert!(nowhere.next.contains("must exist") && nowhere.next.contains("`socket` in [daemon]"), "{nowhere}");
     }
 }

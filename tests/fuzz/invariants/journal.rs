@@ -1,6 +1,5 @@
 //! Any lines as the events of one token in the journal.
 
-use rotated::config::parse;
 use rotated::protocol::words;
 use rotated::rotation::event::{Event, Step};
 use rotated::rotation::job::Job;
@@ -8,23 +7,10 @@ use rotated::rotation::ledger::{Ledger, LedgerKey, State};
 use rotated::rotation::next::Next;
 use rotated::rotation::time::{Span, Timestamp};
 
+use super::lab;
+
 /// More lines than this are not looked at; what they can do, fewer can do.
 const EVENTS_MAX: usize = 200;
-
-const CONFIG: &str = r#"
-[remote.lab]
-product = "pve"
-urls = ["https://pve.example:8006"]
-auth.api_token = "env:LAB_TOKEN"
-
-[job.ci]
-remote = "lab"
-token = "ci@pve!deploy"
-schedule = "0 3 1 * *"
-timezone = "Europe/Vienna"
-window = "Mon-Fri 02:00-05:00"
-destination = [{ type = "file", path = "/x/token.json", format = "json" }]
-"#;
 
 /// Every event is taken or refused, replayed alike, and written as it was read; the ledger can always be asked.
 pub(crate) fn hold(data: &[u8]) {
@@ -47,8 +33,7 @@ pub(crate) fn hold(data: &[u8]) {
 }
 
 fn job() -> Job {
-    let settings = parse(vec![("rotated.toml".into(), CONFIG.to_owned())], "host").expect("a good config");
-    settings.jobs.into_values().next().expect("it has one").job.clone()
+    lab::settings().jobs.into_values().next().expect("it has one").job.clone()
 }
 
 /// What must be true of every ledger, whatever is in the journal.

@@ -5,5 +5,6 @@ pub(crate) mod calendar;
 pub(crate) mod config;
 pub(crate) mod files;
 pub(crate) mod journal;
+mod lab;
 pub(crate) mod peers;
 pub(crate) mod requests;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rotated::config::{Settings, parse};
+use rotated::config::Settings;
 use rotated::daemon::ask::{Ask, Handle};
 use rotated::daemon::board::Board;
 use rotated::daemon::control::{Level, converse_with};
@@ -21,21 +21,10 @@ use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use super::lab;
+
 /// On the paused clock: longer than any wait for a request, so that only the feed of events is still open.
 const PATIENCE: Duration = Duration::from_secs(600);
-
-const CONFIG: &str = r#"
-[remote.lab]
-product = "pve"
-urls = ["https://pve.example:8006"]
-auth.api_token = "env:LAB_TOKEN"
-
-[job.ci]
-remote = "lab"
-token = "ci@pve!deploy"
-schedule = "manual"
-destination = [{ type = "file", path = "/x/token.json", format = "json" }]
-"#;
 
 /// What the service was asked for.
 #[derive(Debug, Default)]
@@ -114,9 +103,7 @@ thread_local! {
         let folder = tempfile::tempdir().expect("a folder").keep();
         Arc::new(SqliteJournal::open(&folder.join("state")).expect("a journal"))
     };
-    static SETTINGS: Arc<Settings> = {
-        Arc::new(parse(vec![("rotated.toml".into(), CONFIG.to_owned())], "host").expect("a good config"))
-    };
+    static SETTINGS: Arc<Settings> = Arc::new(lab::settings());
 }
 
 /// In place of the service: counts, and takes everything.

@@ -4,5 +4,7 @@
 
 #[path = "../invariants/journal.rs"]
 mod journal;
+#[path = "../invariants/lab.rs"]
+mod lab;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| journal::hold(data));

@@ -2,6 +2,8 @@
 
 #![no_main]
 
+#[path = "../invariants/lab.rs"]
+mod lab;
 #[path = "../invariants/peers.rs"]
 mod peers;
 

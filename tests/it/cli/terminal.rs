@@ -6,6 +6,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::{Child, Command};
 use std::str::Chars;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
 
 use rustix::fs::OFlags;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -14,17 +17,20 @@ use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 use super::story::{Then, rotation, status, telling};
 
 const WIDTH: u16 = 80;
+/// Nothing that is waited for takes this long.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A terminal with a program on it.
 struct Terminal {
     child: Child,
     keys: File,
+    screen: Receiver<Vec<u8>>,
     shown: Vec<u8>,
 }
 
 impl Terminal {
     fn run(socket: &Path, arguments: &str) -> Self {
-        let own = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+        let own = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
         grantpt(&own).and_then(|()| unlockpt(&own)).expect("ours");
         let path = ptsname(&own, Vec::new()).expect("a name").into_string().expect("text");
         let no_control = i32::try_from(OFlags::NOCTTY.bits()).expect("a flag");
@@ -36,15 +42,26 @@ impl Terminal {
         command.args(arguments.split(' ')).env_clear().env("TERM", "xterm").env("PATH", "/usr/bin:/bin");
         let end = || its.try_clone().expect("a descriptor");
         let child = command.stdin(end()).stdout(end()).stderr(end()).spawn().expect("it starts");
-        Self { child, keys: own.into(), shown: Vec::new() }
+        let keys: File = own.into();
+        let (tells, screen) = channel();
+        let mut output = keys.try_clone().expect("a descriptor");
+        thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            // When no program is on it any more, that is an error here.
+            while let Ok(count @ 1..) = output.read(&mut bytes) {
+                if tells.send(bytes[..count].to_vec()).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { child, keys, screen, shown: Vec::new() }
     }
 
-    /// Reads what is shown next; false when no program is on it any more, which is an error here.
+    /// Reads what is shown next; false when no program is on it any more.
     fn reads(&mut self) -> bool {
-        let mut bytes = [0; 4096];
-        let read = self.keys.read(&mut bytes).unwrap_or_default();
-        self.shown.extend_from_slice(&bytes[..read]);
-        read > 0
+        let next = self.screen.recv_timeout(PATIENCE);
+        assert_ne!(next, Err(RecvTimeoutError::Timeout), "nothing more is shown: {:#?}", screen(&self.shown));
+        next.map(|bytes| self.shown.extend(bytes)).is_ok()
     }
 
     fn until(&mut self, text: &str) {
@@ -53,12 +70,19 @@ impl Terminal {
         }
     }
 
-    fn drain(&mut self) {
+    fn read_all(&mut self) {
         while self.reads() {}
     }
 
     fn shows_control_keys(&self) -> bool {
         tcgetattr(&self.keys).expect("a terminal").local_modes.contains(LocalModes::ECHOCTL)
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // It has ended, or a test failed.
+        let _ = self.child.kill();
     }
 }
 
@@ -113,7 +137,7 @@ fn ctrl_c_takes_the_progress_away_and_says_that_the_rotation_goes_on() {
     terminal.until("created");
     assert!(screen(&terminal.shown).iter().any(|line| line.contains('━')), "{:?}", screen(&terminal.shown));
     terminal.keys.write_all(b"\x03").expect("pressed");
-    terminal.drain();
+    terminal.read_all();
     let status = terminal.child.wait().expect("it ends");
     let screen = screen(&terminal.shown);
     assert_eq!(status.code(), Some(1), "{screen:#?}");
