@@ -3,7 +3,7 @@
 
 use super::{Tone, Words};
 use crate::rotation::event::{Event, Gave, Plan, Reason, Step};
-use crate::rotation::fault::Fault;
+use crate::rotation::fault::{Fault, FaultCode};
 use crate::rotation::job::Job;
 use crate::rotation::ledger::{Ledger, State, Verdict};
 use crate::rotation::time::Timestamp;
@@ -100,6 +100,21 @@ fn planned(ledger: &Ledger, plan: &Plan) -> Vec<Words> {
         ));
     }
     lines
+}
+
+/// How a hold ends, with commands in backticks; `code` is why it began.
+#[must_use]
+pub fn ends_hold(code: FaultCode, job: &str) -> String {
+    if is_adopted(code) {
+        return "`rotate adopt` shows what the remotes and destinations say, and takes it over".to_owned();
+    }
+    format!("`rotate retry {job}` goes on where it stopped; `rotate abandon {job}` ends it there")
+}
+
+/// Whether a hold with this code ends with `rotate adopt`, and not by going on.
+#[must_use]
+pub fn is_adopted(code: FaultCode) -> bool {
+    matches!(code, FaultCode::StateLost | FaultCode::ForeignInstance)
 }
 
 /// Why a rotation runs.

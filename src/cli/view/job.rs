@@ -5,7 +5,9 @@ use std::fmt::Write;
 use super::status::{name, pause_end, phase, reason};
 use super::text::{BOLD, fault, painted, toned, wrapped};
 use super::times::{both, moment, span};
+use crate::protocol::words::{ends_hold, is_adopted};
 use crate::protocol::{JobStatus, Status, Tone};
+use crate::rotation::fault::FaultCode;
 use crate::rotation::time::{Span, Timestamp};
 
 /// What stands before a value.
@@ -67,7 +69,9 @@ fn orders(job: &JobStatus) -> Vec<String> {
         orders.push(text.to_owned());
     }
     if job.phase == "held" {
-        orders.push(format!("`rotate retry {name}` goes on where it stopped; `rotate abandon {name}` ends it there"));
+        let mut codes = job.faults.iter().map(|fault| fault.code);
+        let code = codes.clone().find(|code| is_adopted(*code)).or(codes.next()).unwrap_or(FaultCode::Internal);
+        orders.push(ends_hold(code, &name));
     }
     if job.awaits_retirement {
         orders.push(format!("the old token works until you say `rotate retire {name}`"));
