@@ -1,44 +1,104 @@
-//! One row: a job, or a token that no job rotates. What it says in words, and where its moments stand.
+//! One row: a job, or a token that no job rotates. What it says in words, and where its moments stand on the line.
 
 use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::scale::Scale;
-use crate::facts::{JobFacts, RemoteFacts, Risk, TokenFacts, VaultFacts};
-use crate::protocol::times::{relative, rough};
-use crate::rotation::due::EXPIRY_MARGIN;
-use crate::rotation::time::{Span, Timestamp};
-use crate::token::{Expiry, RemoteName};
+use super::remark::{Before, Remark, Tone, moment, of_job, of_token};
+use super::scale::{Bar, Part, Scale};
+use crate::facts::{JobFacts, Risk, TokenFacts};
+use crate::protocol::times::{absolute, relative, rough};
+use crate::rotation::time::Timestamp;
+use crate::token::{JobName, RemoteName};
 
-/// From so late on a rotation that has not begun is called overdue: the alert's own patience.
-const OVERDUE: Span = Span::from_seconds(3600);
-/// A clock that is off by more is called wrong: the alert's own bound, in seconds.
-const SKEW_SECONDS_MAX: u64 = 30;
+/// What a row is about, judged but not yet written.
+#[derive(Debug)]
+pub(super) struct Judged {
+    remarks: Vec<Remark>,
+    tone: Tone,
+    now: Timestamp,
+}
 
-/// How a row is meant, the worst first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Tone {
-    /// Somebody must act.
-    Bad,
-    /// Worth a look.
-    Odd,
-    /// As it should be.
-    Well,
+impl Judged {
+    pub(super) fn job(job: &JobFacts, risks: &BTreeSet<Risk>, now: Timestamp) -> Self {
+        Self::by(of_job(job, risks, now), now)
+    }
+
+    pub(super) fn token(token: &TokenFacts, now: Timestamp) -> Self {
+        Self::by(of_token(token, now), now)
+    }
+
+    fn by(remarks: Vec<Remark>, now: Timestamp) -> Self {
+        let tone = remarks.iter().map(|remark| remark.tone(now)).min().unwrap_or(Tone::Well);
+        Self { remarks, tone, now }
+    }
+
+    pub(super) fn tone(&self) -> Tone {
+        self.tone
+    }
+
+    /// Whether nothing at all is known of it.
+    pub(super) fn is_unseen(&self) -> bool {
+        self.remarks.contains(&Remark::Unseen)
+    }
+
+    /// Until when somebody must have looked, if something is wrong, else when something happens next by itself.
+    pub(super) fn moment(&self) -> Option<Timestamp> {
+        match self.tone {
+            Tone::Bad => self.remarks.iter().filter_map(|remark| remark.waits_until(self.now)).min(),
+            Tone::Odd | Tone::Well => self.ahead(),
+        }
+    }
+
+    /// When something happens next by itself.
+    pub(super) fn ahead(&self) -> Option<Timestamp> {
+        self.remarks.iter().filter_map(|remark| self.begins(*remark)).min()
+    }
+
+    /// Whether a rotation begins when it may.
+    fn begins_by_itself(&self) -> bool {
+        self.remarks.iter().any(|remark| matches!(remark, Remark::Due(_)))
+    }
+
+    /// What happens next, in words, and when.
+    pub(super) fn next(&self, job: &JobName) -> Option<(Timestamp, String)> {
+        let (at, remark) = self
+            .remarks
+            .iter()
+            .filter_map(|remark| Some((self.begins(*remark)?, *remark)))
+            .min_by_key(|(at, _)| *at)?;
+        Some((at, format!("{job}: {}", remark.text(self.now))))
+    }
+
+    fn begins(&self, remark: Remark) -> Option<Timestamp> {
+        match remark {
+            Remark::Due(at) | Remark::Grace(at) | Remark::Deletion(at) => Some(at.max(self.now)),
+            Remark::Held(_)
+            | Remark::Fault(_)
+            | Remark::Blocked
+            | Remark::Overdue(_)
+            | Remark::Expires(..)
+            | Remark::Expired(_)
+            | Remark::NeverExpires
+            | Remark::Risk(_)
+            | Remark::AwaitsRetirement
+            | Remark::Paused(_)
+            | Remark::Unseen
+            | Remark::OnDemand => None,
+        }
+    }
 }
 
 /// See the module's own words.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Row {
-    tone: Tone,
+    judged: Judged,
+    job: Option<JobName>,
     name: String,
     beneath: String,
-    badge: String,
-    says: Vec<Says>,
+    badge: &'static str,
     /// Since when the current token is there.
     since: Option<Timestamp>,
-    now: Timestamp,
     /// When a rotation may begin.
     start: Option<Timestamp>,
     expiry: Option<Timestamp>,
@@ -46,56 +106,38 @@ pub(super) struct Row {
     delete_at: Option<Timestamp>,
 }
 
-/// One thing that a row says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Says {
-    tone: Tone,
-    text: String,
-    /// What to type.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    command: Option<String>,
-}
-
-/// A row with its moments as places on the line.
-#[derive(Debug, Clone, Serialize)]
-pub(super) struct Drawn {
-    tone: Tone,
-    name: String,
-    beneath: String,
-    badge: String,
-    says: Vec<Says>,
-    /// From when it is there to now.
-    age: Option<[u64; 2]>,
-    /// From now to the next rotation.
-    ahead: Option<[u64; 2]>,
-    start: Option<u64>,
-    expiry: Option<u64>,
-    /// How long the old token works beside the new one.
-    grace: Option<[u64; 2]>,
-    deletion: Option<u64>,
-    /// The drawing in words.
-    alt: String,
-}
-
-impl Says {
-    fn new(tone: Tone, text: impl Into<String>) -> Self {
-        Self { tone, text: text.into(), command: None }
-    }
-
-    fn with(self, command: String) -> Self {
-        Self { command: Some(command), ..self }
-    }
-}
-
 impl Row {
-    /// The worst first, then what comes next.
-    pub(super) fn order(&self) -> impl Ord + use<'_> {
-        let next = self.start.into_iter().chain(self.expiry).min().unwrap_or(Timestamp::MAX);
-        (self.tone, next, &self.beneath, &self.name)
+    pub(super) fn of_job(job: &JobFacts, judged: Judged) -> Self {
+        let token = job.current.as_ref().map_or_else(|| job.token.clone(), |current| job.token.sibling(current));
+        let age = job.since.map(|since| format!(", {} old", rough(judged.now.since(since)))).unwrap_or_default();
+        Self {
+            judged,
+            job: Some(job.job.clone()),
+            name: job.job.to_string(),
+            beneath: plain(&format!("{token} on {}{age}", job.remote)),
+            badge: job.phase,
+            since: job.since,
+            start: job.next_start,
+            expiry: job.expiry.and_then(moment),
+            grace_until: job.grace_until,
+            delete_at: job.delete_at,
+        }
     }
 
-    pub(super) fn is_wrong(&self) -> bool {
-        self.tone == Tone::Bad
+    pub(super) fn of_token(remote: &RemoteName, token: &TokenFacts, judged: Judged) -> Self {
+        let seen = relative(judged.now, token.first_seen);
+        Self {
+            judged,
+            job: None,
+            name: plain(&token.token.to_string()),
+            beneath: format!("on {remote}, first seen {seen}"),
+            badge: "unmanaged",
+            since: Some(token.first_seen),
+            start: None,
+            expiry: moment(token.expiry),
+            grace_until: None,
+            delete_at: None,
+        }
     }
 
     /// Everything that is to have a place on the line.
@@ -103,167 +145,107 @@ impl Row {
         [self.since, self.start, self.expiry, self.grace_until, self.delete_at].into_iter().flatten()
     }
 
-    pub(super) fn drawn(self, scale: &Scale) -> Drawn {
-        let stretch = |from: Timestamp, to: Timestamp| {
-            let (from, to) = (scale.place(from), scale.place(to));
-            (to > from).then(|| [from, to - from])
-        };
-        let alt: Vec<_> = self.says.iter().map(|says| says.text.as_str()).collect();
+    pub(super) fn drawn(&self, scale: &Scale) -> Drawn<'_> {
+        let now = self.judged.now;
+        let says = self.judged.remarks.iter().map(|remark| Says::of(*remark, now)).collect();
+        let next = self.judged.remarks.iter().find_map(|remark| remark.next(self.job.as_ref()));
         Drawn {
-            alt: alt.join(", "),
-            age: self.since.and_then(|since| stretch(since, self.now)),
-            ahead: self.start.and_then(|start| stretch(self.now, start)),
+            tone: self.judged.tone,
+            name: &self.name,
+            beneath: &self.beneath,
+            badge: self.badge,
+            says,
+            next: next.map(|text| pieces(&text)).unwrap_or_default(),
+            age: self.since.and_then(|since| scale.bar(since, now)),
+            ahead: self.start.filter(|_| self.judged.begins_by_itself()).and_then(|start| scale.bar(now, start)),
             start: self.start.map(|start| scale.place(start)),
             expiry: self.expiry.map(|expiry| scale.place(expiry)),
-            grace: self.grace_until.and_then(|until| stretch(self.since.unwrap_or(self.now), until)),
+            is_missed: self.judged.remarks.iter().any(|remark| matches!(remark, Remark::Expires(_, Before::Nothing))),
+            grace: self.old_token_until().and_then(|until| scale.bar(self.since.unwrap_or(now), until)),
             deletion: self.delete_at.map(|at| scale.place(at)),
-            tone: self.tone,
-            name: self.name,
-            beneath: self.beneath,
-            badge: self.badge,
-            says: self.says,
+            title: self.title(),
         }
+    }
+
+    /// When the old token stops working, as far as that is known: one that waits for somebody works now.
+    fn old_token_until(&self) -> Option<Timestamp> {
+        let waits = self.judged.remarks.contains(&Remark::AwaitsRetirement);
+        self.grace_until.map(|until| if waits { until.max(self.judged.now) } else { until })
+    }
+
+    /// The drawing in words.
+    fn title(&self) -> String {
+        let known = if self.job.is_some() { "in use since" } else { "seen since" };
+        let moments = [
+            (known, self.since),
+            ("may be rotated from", self.start),
+            ("grace until", self.grace_until),
+            ("old token deleted", self.delete_at),
+            ("expires", self.expiry),
+        ];
+        let told = moments.into_iter().filter_map(|(what, at)| Some(format!("{what} {}", absolute(at?))));
+        let told: Vec<_> = told.collect();
+        if told.is_empty() { "no moments are known".to_owned() } else { told.join(", ") }
     }
 }
 
-/// A job; `risks` are those of its tokens.
-pub(super) fn of_job(job: &JobFacts, risks: &BTreeSet<Risk>, now: Timestamp) -> Row {
-    let name = &job.job;
-    let expiry = job.expiry.and_then(moment);
-    let mut says = Vec::new();
-    if job.held {
-        says.push(Says::new(Tone::Bad, "on hold").with(format!("rotate status {name}")));
-    }
-    let codes: BTreeSet<_> = job.faults.iter().map(|fault| fault.code.as_str()).collect();
-    says.extend(codes.into_iter().map(|code| Says::new(Tone::Bad, code)));
-    if job.blocked {
-        says.push(Says::new(Tone::Bad, "due, and blocked by holds").with("rotate status".to_owned()));
-    }
-    if let Some(start) = job.next_start.filter(|_| job.paused_since.is_none() && !job.held && !job.blocked) {
-        let late = now.since(start);
-        says.push(if late > OVERDUE {
-            Says::new(Tone::Bad, format!("overdue for {}", rough(late)))
-        } else if start <= now {
-            Says::new(Tone::Well, "due now")
-        } else {
-            Says::new(Tone::Well, format!("due {}", relative(now, start)))
-        });
-    }
-    if let Some(since) = job.paused_since {
-        says.push(Says::new(Tone::Odd, format!("paused {}", relative(now, since))).with(format!("rotate resume {name}")));
-    }
-    if job.awaits_retirement {
-        says.push(Says::new(Tone::Odd, "the old token still works").with(format!("rotate retire {name}")));
-    }
-    if let Some(until) = job.grace_until.filter(|_| !job.awaits_retirement) {
-        says.push(Says::new(Tone::Well, format!("grace ends {}", relative(now, until))));
-    }
-    if let Some(at) = job.delete_at {
-        says.push(Says::new(Tone::Well, format!("old token deleted {}", relative(now, at))));
-    }
-    if let Some(end) = expiry {
-        let unmet = job.next_start.is_none_or(|start| start >= end);
-        let tone = if unmet { Tone::Bad } else { Tone::Well };
-        says.push(Says::new(tone, format!("expires {}", relative(now, end))));
-    }
-    let managed = [Risk::DeletedByOthers, Risk::RightsDrifted, Risk::NoPrivilegeSeparation, Risk::OwnedByRoot];
-    says.extend(managed.into_iter().filter(|risk| risks.contains(risk)).map(of_risk));
-    Row {
-        tone: worst(&says),
-        name: name.to_string(),
-        beneath: format!("{} on {}", job.token, job.remote),
-        badge: job.phase.to_owned(),
-        says,
-        since: job.since,
-        now,
-        start: job.next_start,
-        expiry,
-        grace_until: job.grace_until,
-        delete_at: job.delete_at,
+/// A row as the template writes it.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Drawn<'a> {
+    tone: Tone,
+    name: &'a str,
+    beneath: &'a str,
+    badge: &'static str,
+    says: Vec<Says>,
+    next: Vec<Piece>,
+    /// From when it is there to now.
+    age: Option<Bar>,
+    /// From now to the next rotation.
+    ahead: Option<Bar>,
+    start: Option<Part>,
+    expiry: Option<Part>,
+    /// Whether it expires before anything is done.
+    is_missed: bool,
+    /// How long the old token works beside the new one.
+    grace: Option<Bar>,
+    deletion: Option<Part>,
+    title: String,
+}
+
+/// One thing that a row says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Says {
+    tone: Tone,
+    text: String,
+    is_code: bool,
+}
+
+impl Says {
+    fn of(remark: Remark, now: Timestamp) -> Self {
+        Self { tone: remark.tone(now), text: remark.text(now), is_code: remark.is_code() }
     }
 }
 
-/// A token that no job rotates.
-pub(super) fn of_token(remote: &RemoteName, token: &TokenFacts, now: Timestamp) -> Row {
-    let expiry = moment(token.expiry);
-    let mut says = Vec::new();
-    if let Some(end) = expiry.filter(|end| *end > now) {
-        let soon = end.since(now) <= EXPIRY_MARGIN;
-        let text = format!("expires {}", relative(now, end));
-        says.push(if soon { Says::new(Tone::Bad, format!("{text}, and nothing rotates it")) } else { Says::new(Tone::Well, text) });
-    }
-    says.extend(token.risks.iter().copied().map(of_risk));
-    Row {
-        tone: worst(&says),
-        name: token.token.to_string(),
-        beneath: format!("on {remote}"),
-        badge: "nobody's".to_owned(),
-        says,
-        since: Some(token.first_seen),
-        now,
-        start: None,
-        expiry,
-        grace_until: None,
-        delete_at: None,
-    }
+/// Words, or something to type.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Piece {
+    text: String,
+    is_command: bool,
 }
 
-/// Remotes and Vaults that something is wrong with, in words.
-pub(super) fn away(remotes: &[RemoteFacts], vaults: &[VaultFacts], now: Timestamp) -> Vec<String> {
-    let mut away = Vec::new();
-    for remote in remotes {
-        let name = &remote.remote;
-        if remote.up == Some(false) {
-            away.push(format!("remote {name} does not answer"));
-        }
-        if let Some(skew) = remote.clock_skew.filter(|skew| skew.unsigned_abs() > SKEW_SECONDS_MAX) {
-            let way = if skew > 0 { "ahead of" } else { "behind" };
-            let by = rough(Span::from_seconds(skew.unsigned_abs()));
-            away.push(format!("the clock of remote {name} is {by} {way} ours"));
-        }
-        if let Some(end) = remote.login_expiry.and_then(moment).filter(|_| remote.login_job.is_none())
-            && end.since(now) <= EXPIRY_MARGIN
-        {
-            away.push(format!("our own login to remote {name} expires {}, and nothing rotates it", relative(now, end)));
-        }
-        if remote.blocked {
-            away.push(format!("nothing new begins on remote {name}: too much is on hold there"));
-        }
-    }
-    for vault in vaults {
-        let name = &vault.vault;
-        if vault.up == Some(false) {
-            away.push(format!("Vault {name} does not answer"));
-        }
-        if let Some(end) = vault.login_expiry.filter(|end| end.since(now) <= EXPIRY_MARGIN) {
-            away.push(format!("our own login to Vault {name} ends {}", relative(now, end)));
-        }
-        if vault.blocked {
-            away.push(format!("nothing new begins with Vault {name}: too much is on hold there"));
-        }
-    }
-    away
+/// What others named, with a mark in the place of what cannot be seen or turns the text around: nobody shall be taken
+/// for somebody else.
+fn plain(text: &str) -> String {
+    let unseen = |c: char| {
+        let turns =
+            matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}');
+        c.is_control() || turns || c == '\u{feff}'
+    };
+    text.chars().map(|c| if unseen(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
-fn moment(expiry: Expiry) -> Option<Timestamp> {
-    match expiry {
-        Expiry::Never => None,
-        Expiry::At(seconds) => Some(Timestamp::from_seconds(seconds)),
-    }
-}
-
-fn of_risk(risk: Risk) -> Says {
-    match risk {
-        Risk::NeverExpires => Says::new(Tone::Odd, "never expires"),
-        Risk::NoPrivilegeSeparation => Says::new(Tone::Odd, "has all rights of its owner"),
-        Risk::OwnedByRoot => Says::new(Tone::Odd, "belongs to root@pam"),
-        Risk::Expired => Says::new(Tone::Odd, "has expired"),
-        Risk::Dangling => Says::new(Tone::Odd, "ours, and no job knows it"),
-        Risk::DeletedByOthers => Says::new(Tone::Bad, "deleted by somebody else"),
-        Risk::RightsDrifted => Says::new(Tone::Bad, "its rights were changed"),
-    }
-}
-
-fn worst(says: &[Says]) -> Tone {
-    says.iter().map(|says| says.tone).min().unwrap_or(Tone::Well)
+/// A text with commands in backticks, cut there.
+pub(super) fn pieces(text: &str) -> Vec<Piece> {
+    let cut = text.split('`').enumerate().filter(|(_, part)| !part.is_empty());
+    cut.map(|(n, part)| Piece { text: part.to_owned(), is_command: n % 2 == 1 }).collect()
 }

@@ -1,35 +1,63 @@
-//! The line of time that all rows share.
+//! The line of time that all rows share. Now always stands at the same place, and a moment as far from it as the root of
+//! the time between: so a grace of a day can be seen beside an expiry in a year.
 
-use serde::Serialize;
+use std::fmt;
+
+use serde::{Serialize, Serializer};
 
 use crate::rotation::time::{Span, Timestamp};
 
-/// How wide the line is, in units of the drawing.
-pub(super) const WIDTH: u64 = 1000;
 /// At least so much of the past and of the future is shown.
 const SHOWN_LEAST: Span = Span::from_days(2);
 /// No more than this; what lies beyond is drawn at the edge.
 const SHOWN_MOST: Span = Span::from_days(400);
-/// What the marks may stand apart, from the narrowest on.
-const STEPS_DAYS: [u64; 8] = [1, 2, 7, 14, 30, 60, 90, 180];
-/// No more marks than this on one side of now.
-const MARKS_MAX: u64 = 3;
+/// The whole line, in hundredths of a percent.
+const WIDTH: u64 = 10_000;
+/// How much of it is past.
+const PAST: u64 = 3_500;
+/// What may be labelled, in days from now.
+const MARKS_DAYS: [u64; 7] = [1, 7, 30, 90, 180, 365, 400];
+/// Labels stand at least so far apart: a phone's line has room for ten.
+const MARKS_APART: u64 = 1_000;
+/// The last label stands so far from the edge at least.
+const EDGE: u64 = 300;
 
-/// Where moments stand on the line.
-#[derive(Debug, Clone)]
-pub(super) struct Scale {
-    now: Timestamp,
-    past: Span,
-    future: Span,
+/// A place on the line, or a length of it, in hundredths of a percent. Written `12.34%`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Part(u64);
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:02}%", self.0 / 100, self.0 % 100)
+    }
+}
+
+impl Serialize for Part {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// A bar: where it begins, and how long it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(super) struct Bar {
+    at: Part,
+    length: Part,
 }
 
 /// A label on the line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Mark {
-    /// Where.
-    at: u64,
-    /// What it says.
+    at: Part,
     says: String,
+}
+
+/// Where moments stand on the line.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scale {
+    now: Timestamp,
+    past: Span,
+    future: Span,
 }
 
 impl Scale {
@@ -41,37 +69,57 @@ impl Scale {
             future = future.max(moment.since(now));
         }
         // A little room beyond the last, so that it does not look cut off.
-        let roomy = |span: Span| Span::from_millis(span.millis() / 20 * 21).min(SHOWN_MOST);
+        let roomy = |span: Span| Span::from_millis(span.min(SHOWN_MOST).millis() / 10 * 11).min(SHOWN_MOST);
         Self { now, past: roomy(past), future: roomy(future) }
     }
 
-    /// Where `moment` stands, from 0 to [`WIDTH`].
-    pub(super) fn place(&self, moment: Timestamp) -> u64 {
-        let from = self.now - self.past;
-        let whole = self.past.millis() + self.future.millis();
-        let part = u128::from(moment.since(from).millis()) * u128::from(WIDTH) / u128::from(whole.max(1));
-        u64::try_from(part).unwrap_or(WIDTH).min(WIDTH)
+    /// Where `moment` stands.
+    pub(super) fn place(&self, moment: Timestamp) -> Part {
+        if moment < self.now {
+            Part(PAST - root_of(self.now.since(moment), self.past, PAST))
+        } else {
+            Part(PAST + root_of(moment.since(self.now), self.future, WIDTH - PAST))
+        }
     }
 
-    /// Labels on both sides of now, the same distance apart.
+    /// From one moment to the other; none if there is nothing to see between them.
+    pub(super) fn bar(&self, from: Timestamp, to: Timestamp) -> Option<Bar> {
+        let (at, end) = (self.place(from), self.place(to));
+        (end > at).then(|| Bar { at, length: Part(end.0 - at.0) })
+    }
+
+    /// Labels on both sides of now, as many as have room.
     pub(super) fn marks(&self) -> Vec<Mark> {
-        let longest = self.past.max(self.future).seconds() / 86_400;
-        let step = STEPS_DAYS.into_iter().find(|step| longest / step <= MARKS_MAX).unwrap_or(180);
-        let mark = |at: Timestamp, says: String| Mark { at: self.place(at), says };
-        let before = (1..=MARKS_MAX).map(|n| n * step).filter(|days| Span::from_days(*days) < self.past);
-        let mut marks: Vec<_> =
-            before.map(|days| mark(self.now - Span::from_days(days), format!("{days}d ago"))).collect();
-        marks.reverse();
-        marks.push(mark(self.now, "now".to_owned()));
-        let after = (1..=MARKS_MAX).map(|n| n * step).filter(|days| Span::from_days(*days) < self.future);
-        marks.extend(after.map(|days| mark(self.now + Span::from_days(days), format!("in {days}d"))));
+        let spans = || MARKS_DAYS.into_iter().map(|days| (days, Span::from_days(days)));
+        let mut marks = vec![Mark { at: Part(PAST), says: "now".to_owned() }];
+        let mut last = PAST;
+        for (days, at) in spans().map(|(days, span)| (days, self.place(self.now + span))) {
+            if at.0 >= last + MARKS_APART && at.0 + EDGE <= WIDTH {
+                marks.push(Mark { at, says: format!("+{days}d") });
+                last = at.0;
+            }
+        }
+        last = PAST;
+        for (days, at) in spans().map(|(days, span)| (days, self.place(self.now - span))) {
+            if at.0 + MARKS_APART <= last && at.0 >= EDGE {
+                marks.push(Mark { at, says: format!("\u{2212}{days}d") });
+                last = at.0;
+            }
+        }
         marks
     }
 }
 
+/// `whole` times the root of the part that `span` is of `most`.
+fn root_of(span: Span, most: Span, whole: u64) -> u64 {
+    let (span, most, whole) = (u128::from(span.millis()), u128::from(most.millis().max(1)), u128::from(whole));
+    let square = span.min(most) * whole * whole / most;
+    u64::try_from(square.isqrt()).unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{SHOWN_MOST, Scale, WIDTH};
+    use super::{EDGE, MARKS_APART, PAST, Part, SHOWN_MOST, Scale, WIDTH};
     use crate::rotation::time::{Span, Timestamp};
 
     const NOW: Timestamp = Timestamp::from_seconds(1_795_600_000);
@@ -80,28 +128,40 @@ mod tests {
     fn every_moment_has_a_place_on_the_line() {
         let (first, last) = (NOW - Span::from_days(90), NOW + Span::from_days(40));
         let scale = Scale::over(NOW, [first, last].into_iter());
-        let places = [first, NOW, last].map(|moment| scale.place(moment));
-        assert!(places[0] > 20 && places[0] < places[1] && places[1] < places[2] && places[2] < WIDTH - 10, "{places:?}");
-        assert_eq!(scale.place(Timestamp::from_seconds(0)), 0);
-        assert_eq!(scale.place(Timestamp::MAX), WIDTH);
+        let places = [first, NOW, last].map(|moment| scale.place(moment).0);
+        assert!(places[0] > 50 && places[1] == PAST && places[2] < WIDTH - 50 && places[2] > 9000, "{places:?}");
+        assert_eq!(scale.place(Timestamp::from_seconds(0)), Part(0));
+        assert_eq!(scale.place(Timestamp::from_millis(i64::MIN)), Part(0));
+        assert_eq!(scale.place(Timestamp::MAX), Part(WIDTH));
     }
 
     #[test]
-    fn what_lies_very_far_ahead_does_not_squeeze_the_rest() {
-        let scale = Scale::over(NOW, [Timestamp::MAX].into_iter());
-        assert!(scale.place(NOW + SHOWN_MOST) >= WIDTH - 1);
-        assert!(scale.place(NOW + Span::from_days(30)) > scale.place(NOW) + 50);
+    fn later_is_never_further_left_and_a_day_can_be_seen_in_a_year() {
+        let scale = Scale::over(NOW, [Timestamp::MAX, NOW - Span::from_days(4000)].into_iter());
+        let places: Vec<_> = (-500..500)
+            .map(|days| scale.place(NOW + Span::from_days(600) - Span::from_days(600u64.strict_add_signed(-days))))
+            .collect();
+        assert!(places.windows(2).all(|two| two[0] <= two[1]));
+        assert!(scale.place(NOW + Span::from_days(1)).0 > PAST + 300);
+        assert!(scale.place(NOW + SHOWN_MOST).0 == WIDTH);
     }
 
     #[test]
-    fn marks_stand_apart_on_both_sides() {
+    fn parts_are_written_as_percent() {
+        assert_eq!(Part(1234).to_string(), "12.34%");
+        assert_eq!(Part(5).to_string(), "0.05%");
+        assert_eq!(Part(WIDTH).to_string(), "100.00%");
+    }
+
+    #[test]
+    fn labels_stand_apart_within_the_line() {
         for days in [0, 1, 5, 30, 90, 400, 4000] {
-            let ahead = NOW + Span::from_days(days);
-            let scale = Scale::over(NOW, [ahead, NOW - Span::from_days(days / 3)].into_iter());
-            let marks = scale.marks();
-            assert!(marks.iter().any(|mark| mark.says == "now") && (2..=7).contains(&marks.len()), "{marks:?}");
-            let apart = marks.windows(2).all(|two| two[1].at > two[0].at + 60);
-            assert!(apart, "{days}: {marks:?}");
+            let scale = Scale::over(NOW, [NOW + Span::from_days(days), NOW - Span::from_days(days / 3)].into_iter());
+            let mut marks = scale.marks();
+            assert!(marks.len() >= 2, "{days}: {marks:?}");
+            marks.sort_by_key(|mark| mark.at);
+            assert!(marks.windows(2).all(|two| two[1].at.0 - two[0].at.0 >= MARKS_APART), "{days}: {marks:?}");
+            assert!(marks.iter().all(|mark| (EDGE..=WIDTH - EDGE).contains(&mark.at.0)), "{days}: {marks:?}");
         }
     }
 }
