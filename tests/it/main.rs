@@ -6,6 +6,7 @@ mod conformance;
 mod control;
 mod fuzz;
 mod model;
+mod page;
 mod process;
 mod raw_client;
 mod readme;

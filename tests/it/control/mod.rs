@@ -12,8 +12,8 @@
 
 mod access;
 mod api;
-mod daemon;
-mod farm;
+pub(crate) mod daemon;
+pub(crate) mod farm;
 mod http;
 mod kill;
 mod life;
