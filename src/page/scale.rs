@@ -19,6 +19,8 @@ const PAST: u64 = 3_500;
 const MARKS_DAYS: [u64; 7] = [1, 7, 30, 90, 180, 365, 400];
 /// Labels stand at least so far apart: a phone's line has room for ten.
 const MARKS_APART: u64 = 1_000;
+/// The shortest bar; a phone shows a point of it.
+const BAR_LEAST: u64 = 40;
 /// The last label stands so far from the edge at least.
 const EDGE: u64 = 300;
 
@@ -82,10 +84,11 @@ impl Scale {
         }
     }
 
-    /// From one moment to the other; none if there is nothing to see between them.
+    /// From one moment to the other; none if there is no time between them.
     pub(super) fn bar(&self, from: Timestamp, to: Timestamp) -> Option<Bar> {
-        let (at, end) = (self.place(from), self.place(to));
-        (end > at).then(|| Bar { at, length: Part(end.0 - at.0) })
+        let (at, end) = (self.place(from).0, self.place(to).0);
+        let bar = || Bar { at: Part(at.min(WIDTH - BAR_LEAST)), length: Part((end - at).max(BAR_LEAST)) };
+        (to > from).then(bar)
     }
 
     /// Labels on both sides of now, as many as have room.
@@ -119,7 +122,7 @@ fn root_of(span: Span, most: Span, whole: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{EDGE, MARKS_APART, PAST, Part, SHOWN_MOST, Scale, WIDTH};
+    use super::{BAR_LEAST, EDGE, MARKS_APART, PAST, Part, SHOWN_MOST, Scale, WIDTH};
     use crate::rotation::time::{Span, Timestamp};
 
     const NOW: Timestamp = Timestamp::from_seconds(1_795_600_000);
@@ -144,6 +147,17 @@ mod tests {
         assert!(places.windows(2).all(|two| two[0] <= two[1]));
         assert!(scale.place(NOW + Span::from_days(1)).0 > PAST + 300);
         assert!(scale.place(NOW + SHOWN_MOST).0 == WIDTH);
+    }
+
+    #[test]
+    fn a_bar_can_be_seen_however_short_its_time_and_stays_on_the_line() {
+        let scale = Scale::over(NOW, [NOW + Span::from_days(400)].into_iter());
+        let second = Span::from_seconds(1);
+        for from in [NOW - second, NOW, NOW + Span::from_days(399), NOW + Span::from_days(1000)] {
+            let bar = scale.bar(from, from + second).expect("a bar");
+            assert!(bar.length.0 >= BAR_LEAST && bar.at.0 + bar.length.0 <= WIDTH, "{bar:?}");
+        }
+        assert_eq!((scale.bar(NOW, NOW), scale.bar(NOW, NOW - second)), (None, None));
     }
 
     #[test]

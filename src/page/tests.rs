@@ -422,6 +422,8 @@ fn the_page_has_no_script_and_no_other_asset_and_its_policy_knows_its_style() {
         assert_eq!(found.count(), 0, "{part}");
     }
     assert!(html.contains(&format!("<style>{STYLE}</style>")));
+    // Else a browser asks for /favicon.ico.
+    assert!(html.contains("<link rel=\"icon\" href=\"data:,\">"));
     assert!(policy().starts_with("default-src 'none'; style-src 'sha256-"));
 }
 
