@@ -22,6 +22,7 @@ pub mod protocol;
 pub mod proxmox;
 
 pub mod notify;
+pub mod page;
 
 pub mod config;
 

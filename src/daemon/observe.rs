@@ -11,7 +11,7 @@ use super::fleet::Fleet;
 use super::service::HOLDS_MAX;
 use super::slot::{Ground, stands_on};
 use crate::config::{JobSettings, Settings};
-use crate::facts::{Facts, JobFacts, NotifierFacts, RemoteFacts, TokenFacts, VaultFacts};
+use crate::facts::{JobFacts, NotifierFacts, RemoteFacts, TokenFacts, VaultFacts};
 use crate::protocol::words::phase;
 use crate::rotation::fault::Fault;
 use crate::rotation::job::Job;
@@ -24,31 +24,6 @@ use crate::vault::Vault;
 
 /// Where nothing new begins by itself, because too much is on hold there.
 pub(super) type Blocked = BTreeSet<Ground>;
-
-/// Everything at once. Many jobs take much memory: whoever can, reads [`JobPages`] instead.
-///
-/// # Errors
-/// The daemon is stopping.
-pub(super) async fn facts(handle: &Handle) -> Result<Facts, Fault> {
-    let mut pages = JobPages::new(handle);
-    let mut jobs = Vec::new();
-    while let Some(page) = pages.next().await? {
-        jobs.extend(page);
-    }
-    let (settings, fleet) = handle.ask(Ask::InForce).await?;
-    let blocked = pages.blocked();
-    Ok(Facts {
-        now: SystemClock.now(),
-        instance: settings.daemon.instance.clone(),
-        version: env!("CARGO_PKG_VERSION"),
-        config: handle.watch.config(),
-        jobs,
-        remotes: remotes(handle, &settings, &fleet, &blocked),
-        vaults: vaults(&settings, &fleet, &blocked),
-        notifiers: notifiers(handle),
-        tokens: tokens(handle),
-    })
-}
 
 /// The jobs, page by page.
 pub(super) struct JobPages {

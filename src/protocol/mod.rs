@@ -4,6 +4,7 @@
 //! RFC 3339 texts in UTC, lengths of time whole seconds.
 
 mod standing;
+pub mod times;
 pub mod words;
 
 use serde::{Deserialize, Serialize};

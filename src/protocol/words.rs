@@ -104,6 +104,21 @@ fn planned(ledger: &Ledger, plan: &Plan) -> Vec<Words> {
     lines
 }
 
+/// How a hold ends, with commands in backticks; `code` is why it began.
+#[must_use]
+pub fn ends_hold(code: FaultCode, job: &str) -> String {
+    if is_adopted(code) {
+        return format!("`rotate adopt {job}` takes over what the remote and the destinations show");
+    }
+    format!("`rotate retry {job}` goes on where it stopped; `rotate abandon {job}` ends it there")
+}
+
+/// Whether a hold with this code ends with `rotate adopt`, and not by going on.
+#[must_use]
+pub fn is_adopted(code: FaultCode) -> bool {
+    matches!(code, FaultCode::StateLost | FaultCode::ForeignInstance)
+}
+
 /// Why a rotation runs.
 #[must_use]
 pub fn reason_words(reason: Reason) -> &'static str {

@@ -9,6 +9,7 @@ mod fuzz;
 mod model;
 mod notices;
 mod operator;
+mod page;
 mod process;
 mod prometheus;
 mod raw_client;

@@ -7,7 +7,7 @@ pub mod plan;
 pub mod status;
 pub mod table;
 pub mod text;
-pub mod times;
+pub use crate::protocol::times;
 pub mod tokens;
 pub mod words;
 

@@ -7,7 +7,7 @@ use crate::config::JobSettings;
 use crate::daemon::ask::View;
 use crate::daemon::service::HOLDS_MAX;
 use crate::daemon::slot::{Ground, Place, stands_on};
-use crate::protocol::words::phase;
+use crate::protocol::words::{is_adopted, phase};
 use crate::protocol::{JobStatus, LastRotation, Standing, Trouble};
 use crate::rotation::fault::{Fault, FaultCode};
 use crate::rotation::ledger::{Ledger, Outcome, State, Verdict};
@@ -126,7 +126,7 @@ fn waits_for(view: &View, now: Timestamp) -> Option<String> {
 }
 
 fn held(hold: &Fault, name: &str) -> String {
-    if matches!(hold.code, FaultCode::StateLost | FaultCode::ForeignInstance) {
+    if is_adopted(hold.code) {
         return format!("an operator: `rotate adopt {name}`");
     }
     format!("an operator: `rotate retry {name}` or `rotate abandon {name}`")

@@ -1,9 +1,10 @@
-//! What is shown on the metrics address: `/metrics` for Prometheus, `/healthz` and `/readyz` for whoever watches over the
-//! process. Nothing can be changed here, and nothing secret is told; names of tokens are.
+//! What is shown on the metrics address: `/` for people, `/metrics` for Prometheus, `/healthz` and `/readyz` for whoever
+//! watches over the process. Nothing can be changed here, and nothing secret is told; names of tokens are.
 //!
 //! Whoever connects can hold up nobody: seats, heads and readers have bounds, and few pages are made at a time. No page
 //! waits for a remote.
 
+mod front;
 mod health;
 mod pages;
 mod scrape;

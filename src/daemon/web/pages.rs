@@ -12,9 +12,8 @@ use axum::routing::get;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::{health, scrape};
+use super::{front, health, scrape};
 use crate::daemon::ask::Handle;
-use crate::daemon::observe;
 
 /// How many pages are made at a time; each may be long.
 const PAGES_MAX: usize = 2;
@@ -25,7 +24,7 @@ const PLAIN: &str = "text/plain; charset=utf-8";
 pub(super) const FULL: &str = "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\n\
 content-type: text/plain; charset=utf-8\r\ncontent-length: 37\r\n\r\ntoo many are connected: try later on\n";
 /// What is said on pages that there are not.
-const NOWHERE: &str = "there is no such page; there are /metrics, /healthz and /readyz\n";
+const NOWHERE: &str = "there is no such page; there are /, /metrics, /healthz and /readyz\n";
 
 /// What the pages are made from.
 pub(super) struct Desk {
@@ -46,20 +45,11 @@ pub(super) fn router(handle: Handle) -> Router {
         .with_state(desk)
 }
 
-/// What there is, for whoever looks in by hand.
+/// What is wrong and what is next, for people.
 async fn front(State(desk): State<Arc<Desk>>) -> Response<Body> {
     within(async {
         let _one = desk.pages.acquire().await;
-        let facts = observe::facts(&desk.handle).await?;
-        let held = facts.jobs.iter().filter(|job| job.held).count();
-        let tokens: usize = facts.tokens.values().map(|tokens| tokens.len()).sum();
-        let (version, instance, jobs, remotes) =
-            (facts.version, &facts.instance, facts.jobs.len(), facts.remotes.len());
-        let about = format!(
-            "rotated {version}, {instance}\n{jobs} jobs, {held} on hold\n{tokens} tokens on {remotes} remotes\n\
-             /metrics\n/healthz\n/readyz\n"
-        );
-        Ok(text(StatusCode::OK, about))
+        front::page(&desk.handle).await
     })
     .await
 }

@@ -309,12 +309,60 @@ fn pages_are_only_read_and_say_what_they_are() {
         let shown = ask(address, "GET", path);
         assert_eq!(
             (shown.status, shown.body.as_str()),
-            (404, "there is no such page; there are /metrics, /healthz and /readyz\n")
+            (404, "there is no such page; there are /, /metrics, /healthz and /readyz\n")
         );
     }
     for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
         assert_eq!(ask(address, method, "/metrics").status, 405, "{method}");
     }
+    assert_eq!(daemon.stop().code, Some(0));
+}
+
+#[test]
+fn the_page_for_people_says_what_the_metrics_say_and_lets_no_browser_do_more() {
+    let farm = Farm::new(2, ASKS);
+    let daemon = Daemon::start(farm.folder());
+    let address = daemon.metrics();
+    let first = ask(address, "GET", "/");
+    assert_eq!(first.status, 200, "{first:?}");
+    assert!(
+        first.body.contains("<b><bdi>j0</bdi></b>") && first.body.contains("<b><bdi>j1</bdi></b>"),
+        "{}",
+        first.body
+    );
+    let mut events = daemon.follow("?job=j0");
+    daemon.post("/v1/rotate", &json!({"jobs": ["j0"]})).well();
+    events.until(|line| is_turn(line, "j0", "grace"));
+    daemon.get("/v1/tokens").well();
+    let shown = ask(address, "GET", "/");
+    assert!(shown.body.contains("an old token waits to be retired"), "{}", shown.body);
+    assert!(shown.body.contains("<code>rotate retire j0</code>"), "{}", shown.body);
+    // Every token is told of, and nothing beside: no destination, no address, no secret.
+    for told in ["ci@pve!deploy", "ops1", "rotated"] {
+        assert!(shown.body.contains(told), "{told}: {}", shown.body);
+    }
+    let login = farm.held(0).expect("it holds one");
+    let secret = login.split_once('=').expect("a login").1;
+    let folder = farm.folder().display().to_string().replace('/', "&#x2f;");
+    for hidden in [secret, "out&#x2f;", &folder, "127.0.0.1", "https:"] {
+        assert!(!shown.body.contains(hidden), "{hidden}: {}", shown.body);
+    }
+    let header = |name| shown.header(name).unwrap_or_else(|| panic!("no {name} in {}", shown.head));
+    assert_eq!(header("content-type"), "text/html; charset=utf-8");
+    assert_eq!(header("content-length"), shown.body.len().to_string());
+    assert_eq!(header("cache-control"), "no-store");
+    assert_eq!(header("x-content-type-options"), "nosniff");
+    assert_eq!(header("referrer-policy"), "no-referrer");
+    assert_eq!(header("cross-origin-resource-policy"), "same-origin");
+    assert_eq!(header("content-security-policy"), rotated::page::policy());
+    for rule in
+        ["default-src 'none'; style-src 'sha256-", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'none'"]
+    {
+        assert!(rotated::page::policy().contains(rule), "{rule}");
+    }
+    let head = ask(address, "HEAD", "/");
+    assert_eq!((head.status, head.body.as_str()), (200, ""));
+    assert_eq!(ask(address, "POST", "/").status, 405);
     assert_eq!(daemon.stop().code, Some(0));
 }
 

@@ -9,7 +9,7 @@ const RANKS: [&[&str]; 8] = [
     &["rotation"],
     &["vault", "facts"],
     &["proxmox", "destination", "journal", "protocol", "alert", "metrics", "audit"],
-    &["notify"],
+    &["notify", "page"],
     &["config"],
     &["daemon", "cli"],
 ];
