@@ -184,7 +184,7 @@ fn what_is_wrong_comes_first_with_what_to_do() {
     lost held
     ci@pve!lost on lab, 20d old
     on hold state_lost never expires
-    Next: rotate adopt shows what the remotes and destinations say, and takes it over
+    Next: rotate adopt lost takes over what the remote and the destinations show
     hand@pve!soon unmanaged
     on lab, first seen 3d ago
     expires in 5d, and nothing rotates it before
