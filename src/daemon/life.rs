@@ -41,7 +41,8 @@ pub fn run(config: PathBuf, settings: Settings) -> Result<(), Fault> {
     start::keep_memory_private();
     let runtime = start::runtime()?;
     let journal = SqliteJournal::open(&settings.daemon.state_dir).map_err(|error| Fault::from(&error))?;
-    let ledgers = journal.ledgers().map_err(|error| Fault::from(&error))?;
+    let tokens = settings.jobs.values().map(|settings| &settings.job.token);
+    let ledgers = journal.ledgers_beside(tokens).map_err(|error| Fault::from(&error))?;
     let watch = Watch::open(&settings.daemon.state_dir, SystemClock.now()).map_err(|error| unmeasured(&error))?;
     let watch = Arc::new(watch);
     let observer = Arc::clone(&watch);

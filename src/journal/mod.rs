@@ -24,6 +24,7 @@ use crate::rotation::fault::Fault;
 use crate::rotation::ledger::{Ledger, LedgerKey};
 use crate::rotation::ports::Journal;
 use crate::rotation::time::Timestamp;
+use crate::token::TokenId;
 
 mod error;
 mod folder;
@@ -78,11 +79,19 @@ impl SqliteJournal {
     ///
     /// Errors: a row that cannot be understood or contradicts those before it, by its id.
     pub fn ledgers(&self) -> Result<BTreeMap<Arc<LedgerKey>, Ledger>, JournalError> {
+        self.ledgers_beside([])
+    }
+
+    /// The same, for somebody who keeps `tokens` in memory: ledgers share their names.
+    pub fn ledgers_beside<'a>(
+        &self,
+        tokens: impl IntoIterator<Item = &'a TokenId>,
+    ) -> Result<BTreeMap<Arc<LedgerKey>, Ledger>, JournalError> {
         let connection = schema::reader(&self.path)?;
         let failed = |source| JournalError::sqlite("read", &self.path, source);
         let query = format!("SELECT {COLUMNS} FROM events ORDER BY id");
         let mut statement = connection.prepare(&query).map_err(failed)?;
-        let mut replay = Replay::default();
+        let mut replay = Replay::beside(tokens);
         for stored in statement.query_map([], Stored::of).map_err(failed)? {
             let stored = stored.map_err(failed)?.map_err(|misread| misread.at(&self.path))?;
             replay.take(&stored).map_err(|illegal| {

@@ -37,7 +37,7 @@ pub(super) async fn status(desk: &Desk, uri: &Uri) -> Answer {
             page.iter().filter(|view| job.is_none() || view.name() == job.as_ref()).map(|v| status::of(v, now)),
         );
         match page.last() {
-            Some(last) if page.len() == PAGE_MAX => after = Some(last.ledger.key.clone()),
+            Some(last) if page.len() == PAGE_MAX => after = Some(std::sync::Arc::clone(&last.ledger.key)),
             Some(_) | None => break,
         }
     }
