@@ -65,14 +65,33 @@ impl Window {
 
     /// When it closes that is open at `moment`; [`Timestamp::MAX`] if it never does.
     pub(super) fn closing(&self, moment: Timestamp) -> Timestamp {
-        let mut edges = self.edges(moment, self.closes, -2..=DAYS_SEARCHED_MAX);
-        edges.find(|edge| *edge > moment && !self.is_open(*edge)).unwrap_or(Timestamp::MAX)
+        let days = -2..=DAYS_SEARCHED_MAX;
+        let closes = |edge: &Timestamp| *edge > moment && !self.is_open(*edge);
+        let usual = self.edges(moment, self.closes, days.clone()).find(closes).unwrap_or(Timestamp::MAX);
+        let opened = self.shown(moment, self.opens, days).take_while(|[first, _]| *first < usual);
+        opened.filter_map(|twice| self.turn(twice)).find(closes).map_or(usual, |turn| turn.min(usual))
     }
 
     /// When it closed last, if it is closed at `moment`.
     pub(super) fn last_closing(&self, moment: Timestamp) -> Option<Timestamp> {
-        let edges = self.edges(moment, self.closes, -DAYS_SEARCHED_MAX..=0);
-        edges.rev().find(|edge| *edge <= moment && !self.is_open(*edge))
+        let days = -DAYS_SEARCHED_MAX..=0;
+        let closed = |edge: &Timestamp| *edge <= moment && !self.is_open(*edge);
+        let usual = self.edges(moment, self.closes, days.clone()).rev().find(closed);
+        let opened = self.shown(moment, self.opens, days).rev();
+        let opened = opened.take_while(|[_, last]| usual.is_none_or(|usual| *last > usual));
+        opened.filter_map(|twice| self.turn(twice)).find(closed).max(usual)
+    }
+
+    /// When the clock is set back that shows the time of an opening twice, and so is before it again.
+    fn turn(&self, [first, last]: [Timestamp; 2]) -> Option<Timestamp> {
+        let ahead = |at: Timestamp| wall(at, self.zone).map(|wall| wall.and_utc().timestamp_millis() - at.millis());
+        let (mut before, mut after) = (first.millis(), last.millis());
+        while before + 1 < after {
+            let between = before.midpoint(after);
+            let side = if ahead(Timestamp::from_millis(between)) == ahead(first) { &mut before } else { &mut after };
+            *side = between;
+        }
+        (first < last).then_some(Timestamp::from_millis(after))
     }
 
     /// The hours of each day it is open on: the weekday (0 is Sunday) and seconds of that day.
@@ -99,11 +118,21 @@ impl Window {
         second: u32,
         days: std::ops::RangeInclusive<i64>,
     ) -> impl DoubleEndedIterator<Item = Timestamp> + '_ {
+        self.shown(moment, second, days).flatten()
+    }
+
+    /// The same, the first and the last time of each day: they differ where the clock is set back.
+    fn shown(
+        &self,
+        moment: Timestamp,
+        second: u32,
+        days: std::ops::RangeInclusive<i64>,
+    ) -> impl DoubleEndedIterator<Item = [Timestamp; 2]> + '_ {
         let today = wall(moment, self.zone).map(|wall| wall.date());
         // One day more to begin with: yesterday's window may still be open, and zones differ by a day.
         let days = *days.start() - 1..=*days.end();
         let days = days.filter_map(move |days| today?.checked_add_signed(TimeDelta::days(days)));
-        days.filter(|day| self.has(*day)).flat_map(move |day| {
+        days.filter(|day| self.has(*day)).map(move |day| {
             let wall = midnight(day) + TimeDelta::seconds(i64::from(second));
             [first_moment(wall, self.zone), last_moment(wall, self.zone)]
         })
@@ -177,4 +206,37 @@ fn time(text: &str) -> Result<u32, ScheduleError> {
             text.chars().take(20).collect::<String>()
         ))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono_tz::Tz;
+
+    use super::Window;
+    use crate::rotation::schedule::Schedule;
+    use crate::rotation::time::Timestamp;
+
+    fn at(text: &str) -> Timestamp {
+        Timestamp::from_millis(chrono::DateTime::parse_from_rfc3339(text).unwrap().timestamp_millis())
+    }
+
+    /// In Santiago the clock goes from 24:00 back to 23:00, the last time at 03:00 UTC.
+    #[test]
+    fn a_clock_that_is_set_back_before_the_opening_closes_the_window() {
+        let zone = Tz::America__Santiago;
+        let window = Window::parse("Sat,Sun 23:40-04:00", zone).unwrap();
+        let (turn, again) = (at("2083-04-04T03:00:00Z"), at("2083-04-04T03:40:00Z"));
+        assert_eq!(window.closing(at("2083-04-04T02:40:00Z")), turn);
+        assert_eq!(window.next_opening(turn), again);
+        assert_eq!(window.last_closing(at("2083-04-04T03:39:00Z")), Some(turn));
+        assert_eq!(window.closing(again), at("2083-04-04T08:00:00Z"));
+        assert_eq!(window.last_closing(at("2083-04-04T09:00:00Z")), Some(at("2083-04-04T08:00:00Z")));
+        // On another day nothing is between.
+        assert_eq!(window.closing(at("2083-04-05T02:50:00Z")), at("2083-04-05T08:00:00Z"));
+        let schedule = Schedule::parse("0 1 * * *", zone, "2h".parse().unwrap(), Some(&window)).unwrap();
+        for seed in 0..100 {
+            let due = schedule.next_after(at("2083-04-03T08:00:00Z"), &format!("job{seed}")).unwrap();
+            assert!(window.is_open(due), "job{seed} is due at {due}");
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! Where a wait is shown: lines in a pipe, lines above live progress on a terminal, or JSON for programs.
 
+use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write};
 
 use serde_json::json;
@@ -32,7 +33,13 @@ impl Shown {
     }
 }
 
-pub(super) enum Screen {
+pub(super) struct Screen {
+    how: How,
+    /// What stands against which job, as far as it has been said: a failure that comes again is said once.
+    said: BTreeSet<(String, String)>,
+}
+
+enum How {
     Lines,
     Live(Progress),
     Json,
@@ -40,22 +47,32 @@ pub(super) enum Screen {
 
 impl Screen {
     pub(super) fn new(shown: Shown, jobs: &[JobName]) -> Self {
-        match shown {
-            Shown::Lines => Self::Lines,
-            Shown::Live => Self::Live(Progress::new(jobs)),
-            Shown::Json => Self::Json,
-        }
+        let how = match shown {
+            Shown::Lines => How::Lines,
+            Shown::Live => How::Live(Progress::new(jobs)),
+            Shown::Json => How::Json,
+        };
+        Self { how, said: BTreeSet::new() }
     }
 
     /// A line of the feed that concerns the jobs, or tells of a gap.
     pub(super) fn fed(&mut self, fed: &Fed, watch: &Watch) {
-        match (&mut *self, &fed.line) {
-            (Self::Json, _) => print(&fed.text),
-            (_, FeedLine::Event { subject, phase, lines, .. } | FeedLine::Turn { subject, phase, lines, .. }) => {
-                self.happened(subject, phase, lines, watch);
+        match (&self.how, &fed.line) {
+            (How::Json, _) => print(&fed.text),
+            (_, FeedLine::Event { subject, phase, lines, .. }) => self.happened(subject, phase, lines, watch),
+            (_, FeedLine::Turn { subject, phase, lines, .. }) => {
+                let name = words::name(subject);
+                let news: Vec<_> = lines.iter().filter(|line| self.is_news(&name, line)).cloned().collect();
+                self.happened(subject, phase, &news, watch);
             }
             (_, FeedLine::Missed { .. }) => {}
         }
+    }
+
+    /// Whether it has not been said with nothing but another moment.
+    fn is_news(&mut self, name: &str, line: &Words) -> bool {
+        let what = line.text.split("\n  when: ").next().unwrap_or_default();
+        self.said.insert((name.to_owned(), format!("{} {what}", line.word)))
     }
 
     fn happened(&mut self, subject: &Subject, phase: &str, lines: &[Words], watch: &Watch) {
@@ -63,7 +80,7 @@ impl Screen {
         for line in lines {
             self.line(&name, line);
         }
-        if let (Self::Live(progress), Some(job)) = (self, &subject.job) {
+        if let (How::Live(progress), Some(job)) = (&mut self.how, &subject.job) {
             progress.moved(job, phase, lines.last(), watch);
         }
     }
@@ -71,12 +88,12 @@ impl Screen {
     /// What the status told.
     pub(super) fn polled(&mut self, job: &JobName, phase: &str, lines: &[Words], watch: &Watch) {
         for line in lines {
-            match self {
-                Self::Json => {}
-                Self::Lines | Self::Live(_) => self.line(job.as_str(), line),
+            match self.how {
+                How::Json => {}
+                How::Lines | How::Live(_) => self.line(job.as_str(), line),
             }
         }
-        if let Self::Live(progress) = self {
+        if let How::Live(progress) = &mut self.how {
             progress.moved(job, phase, lines.last(), watch);
         }
     }
@@ -85,30 +102,30 @@ impl Screen {
     /// for programs.
     pub(super) fn warn(&mut self, text: &str) {
         let words = Words { tone: Tone::Odd, word: "warning".to_owned(), text: text.to_owned() };
-        match self {
-            Self::Json => complain(&words::line("rotate", &words)),
-            Self::Lines | Self::Live(_) => self.line("rotate", &words),
+        match self.how {
+            How::Json => complain(&words::line("rotate", &words)),
+            How::Lines | How::Live(_) => self.line("rotate", &words),
         }
     }
 
     pub(super) fn tick(&mut self) {
-        match self {
-            Self::Live(progress) => progress.tick(),
-            Self::Lines | Self::Json => {}
+        match &mut self.how {
+            How::Live(progress) => progress.tick(),
+            How::Lines | How::Json => {}
         }
     }
 
     pub(super) fn clear(&mut self) {
-        match self {
-            Self::Live(progress) => progress.clear(),
-            Self::Lines | Self::Json => {}
+        match &mut self.how {
+            How::Live(progress) => progress.clear(),
+            How::Lines | How::Json => {}
         }
     }
 
     /// The last word: who has not reached grace, or how to look again.
     pub(super) fn end(&mut self, watch: &Watch, waited: &Waited) {
         self.clear();
-        if let Self::Json = self {
+        if let How::Json = self.how {
             print(&result(watch, waited));
         }
         let all = watch.outcomes().count();
@@ -132,9 +149,9 @@ impl Screen {
     }
 
     fn line(&mut self, name: &str, line: &Words) {
-        match self {
-            Self::Live(progress) => progress.above(name, line),
-            Self::Lines | Self::Json => print(&words::line(name, line)),
+        match &mut self.how {
+            How::Live(progress) => progress.above(name, line),
+            How::Lines | How::Json => print(&words::line(name, line)),
         }
     }
 }

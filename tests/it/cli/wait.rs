@@ -111,8 +111,17 @@ fn a_turn_that_was_under_way_already_says_nothing_about_the_rotation() {
 #[test]
 fn a_step_that_is_tried_again_is_waited_for() {
     let mut story = rotation("ci");
-    story.insert(3, turned("ci", "created", vec![fault()]));
-    assert_eq!(run(&daemon(story).socket(), "now ci --wait").code, Some(0));
+    let at = |moment: &str| {
+        let mut line = turned("ci", "created", vec![fault()]);
+        if let FeedLine::Turn { lines, .. } = &mut line {
+            lines.iter_mut().for_each(|line| line.text.push_str(&format!("\n  when:    next try at {moment}")));
+        }
+        line
+    };
+    story.splice(3..3, [at("08:00:02"), at("08:00:06"), at("08:00:14")]);
+    let ended = run(&daemon(story).socket(), "now ci --wait");
+    assert_eq!(ended.code, Some(0), "{}", ended.text());
+    assert_eq!(ended.stdout.matches("next try at").count(), 1, "what comes again is said once: {}", ended.text());
 }
 
 /// How it is after a rotation that nobody has told of.
