@@ -114,7 +114,9 @@ fn a_step_that_is_tried_again_is_waited_for() {
     let at = |moment: &str| {
         let mut line = turned("ci", "created", vec![fault()]);
         if let FeedLine::Turn { lines, .. } = &mut line {
-            lines.iter_mut().for_each(|line| line.text.push_str(&format!("\n  when:    next try at {moment}")));
+            for line in lines {
+                line.text = format!("{}\n  when:    next try at {moment}", line.text);
+            }
         }
         line
     };
