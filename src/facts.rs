@@ -146,6 +146,8 @@ pub struct RemoteFacts {
     pub login_job: Option<JobName>,
     /// When its tokens were last listed.
     pub listed_at: Option<Timestamp>,
+    /// Whether only some users were shown to the daemon then.
+    pub partial: bool,
     /// Whether nothing new begins there until an operator acts.
     pub blocked: bool,
 }

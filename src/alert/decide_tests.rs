@@ -44,6 +44,7 @@ fn remote() -> RemoteFacts {
         login_expiry: Some(Expiry::Never),
         login_job: None,
         listed_at: Some(NOW - HOUR),
+        partial: false,
         blocked: false,
     }
 }
@@ -207,6 +208,7 @@ fn what_is_wrong_with_remotes_and_vaults_is_told() {
     let skewed = check(|facts| facts.remotes[0].clock_skew = Some(-31), warning(AlertName::ClockSkew)).expect("told");
     assert_eq!(skewed.summary, "the clock of lab is 31s behind ours");
     check(|facts| facts.remotes[0].listed_at = Some(NOW - HOUR.times(4)), warning(AlertName::InventoryStale));
+    check(|facts| facts.remotes[0].partial = true, warning(AlertName::InventoryPartial));
     check(|facts| facts.vaults[0].up = Some(false), warning(AlertName::VaultUnreachable));
     check(|facts| facts.vaults[0].blocked = true, warning(AlertName::TooManyHolds));
     check(|facts| facts.notifiers[0].up = Some(false), warning(AlertName::NotifierFailing));
@@ -264,6 +266,7 @@ fn each_name_is_decided_by_something() {
         clock_skew: Some(99),
         login_expiry: Some(expires_in(HOUR)),
         listed_at: Some(NOW - Span::from_days(1)),
+        partial: true,
         blocked: true,
         ..remote()
     };

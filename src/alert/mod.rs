@@ -125,6 +125,8 @@ alert_names! {
     NotifierFailing = "RotatedNotifierFailing" for 15 m,
     /// The tokens of a remote have not been listed for long.
     InventoryStale = "RotatedInventoryStale" for 5 m,
+    /// A remote shows only some of its users to the daemon.
+    InventoryPartial = "RotatedInventoryPartial" for 5 m,
     /// A token that nobody rotates never expires.
     TokenNeverExpires = "RotatedTokenNeverExpires" for 60 m,
     /// A token carries our mark, and no job knows it.

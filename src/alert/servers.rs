@@ -43,6 +43,16 @@ impl Deciding<'_> {
         if facts.blocked {
             self.blocked(about(), &format!("the remote {remote}"));
         }
+        self.listing(facts, began);
+        if let Some(at) = facts.login_expiry.and_then(moment).filter(|_| !self.rotated.contains(remote)) {
+            self.login(about(), &format!("the remote {remote}"), at, "make a new token for it, or give it a job");
+        }
+    }
+
+    /// How its tokens were listed.
+    fn listing(&mut self, facts: &RemoteFacts, began: Timestamp) {
+        let (now, remote) = (self.now, &facts.remote);
+        let about = || labels([("remote", remote.to_string())]);
         let listed = facts.listed_at.unwrap_or(began);
         if listed + self.limits.unlisted < now {
             self.tell(
@@ -58,8 +68,19 @@ impl Deciding<'_> {
                 },
             );
         }
-        if let Some(at) = facts.login_expiry.and_then(moment).filter(|_| !self.rotated.contains(remote)) {
-            self.login(about(), &format!("the remote {remote}"), at, "make a new token for it, or give it a job");
+        if facts.partial {
+            self.tell(
+                AlertName::InventoryPartial,
+                Severity::Warning,
+                Said {
+                    labels: about(),
+                    summary: format!("{remote} shows the daemon only some of its users"),
+                    description: "Tokens of the others may expire unseen, and so may the daemon's own login. \
+                              `rotate doctor` names the privilege that is missing, and the command that grants it."
+                        .to_owned(),
+                    since: now,
+                },
+            );
         }
     }
 

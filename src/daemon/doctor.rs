@@ -54,6 +54,11 @@ async fn examine(subject: &str, settings: &Settings, remote: &Remote, board: &Bo
         Ok(_) => well(subject, "privilege Sys.Audit on /access"),
         Err(fault) => failed(subject, "privilege Sys.Audit on /access", fault),
     });
+    checks.push(if own.sees_all_users() {
+        well(subject, "see every user's tokens")
+    } else {
+        warning(subject, "see every user's tokens", remote.users_hidden(&login))
+    });
     let on_it = |found: &&JobSettings| found.job.remote == remote.options().name;
     let jobs: Vec<&JobSettings> = settings.jobs.values().map(AsRef::as_ref).filter(on_it).collect();
     let owners: BTreeSet<&Owner> = jobs.iter().map(|found| &found.job.token.owner).collect();

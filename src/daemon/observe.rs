@@ -130,6 +130,7 @@ pub(super) fn remotes(handle: &Handle, settings: &Settings, fleet: &Fleet, block
             login_expiry: login.and_then(|login| listed.as_ref()?.expiry(login)),
             login_job: jobs.get(name).map(|job| (*job).clone()),
             listed_at: listed.as_ref().map(|listed| listed.at),
+            partial: listed.as_ref().is_some_and(|listed| listed.partial),
             blocked: blocked.contains(&Ground::Remote(name.clone())),
         }
     };

@@ -99,12 +99,14 @@ catalog! {
         "Tokens on the remote when they were last listed.";
     INVENTORY_LEFT_OUT = Gauge "rotated_inventory_left_out_tokens" ["remote"]
         "Tokens on the remote of which nothing is exported, because there are too many or their names are too long.";
+    INVENTORY_PARTIAL = Gauge "rotated_inventory_partial" ["remote"]
+        "1 for each remote that shows only some of its users, and so only some tokens, to the daemon.";
     REMOTE_UP = Gauge "rotated_remote_up" ["remote"]
         "Whether the remote answered the last request to it; absent before the first.";
     REMOTE_CLOCK_SKEW = Gauge "rotated_remote_clock_skew_seconds" ["remote"]
         "The clock of the remote minus ours, in seconds, within one.";
     REMOTE_LOGIN_EXPIRY = Gauge "rotated_remote_login_expiry_timestamp_seconds" ["remote"]
-        "When the daemon's own login to the remote expires, in seconds since 1970; absent if it never does.";
+        "When the daemon's own login to the remote expires, in seconds since 1970; absent if it never does, or is hidden.";
     VAULT_UP = Gauge "rotated_vault_up" ["vault"]
         "Whether the Vault answered the last request to it; absent before the first.";
     VAULT_LOGIN_EXPIRY = Gauge "rotated_vault_login_expiry_timestamp_seconds" ["vault"]

@@ -3,11 +3,11 @@
 use std::fmt::Display;
 
 use super::catalog::{
-    BUILD_INFO, CONFIG_RELOAD_SUCCESS, CONFIG_RELOADED, INVENTORY_LAST_SUCCESS, INVENTORY_LEFT_OUT, INVENTORY_TOKENS,
-    JOB_AWAITING_RETIREMENT, JOB_BLOCKED, JOB_FAULT, JOB_HELD, JOB_INFO, JOB_LAST_SUCCESS, JOB_NEXT_DUE,
-    JOB_NEXT_START, JOB_PAUSED, JOB_PHASE, Metric, NOTIFICATIONS, NOTIFICATIONS_WAITING, NOTIFIER_LAST_SUCCESS,
-    NOTIFIER_UP, REMOTE_CLOCK_SKEW, REMOTE_LOGIN_EXPIRY, REMOTE_UP, TURNS_RUNNING, TURNS_WAITING, VAULT_LOGIN_EXPIRY,
-    VAULT_UP,
+    BUILD_INFO, CONFIG_RELOAD_SUCCESS, CONFIG_RELOADED, INVENTORY_LAST_SUCCESS, INVENTORY_LEFT_OUT, INVENTORY_PARTIAL,
+    INVENTORY_TOKENS, JOB_AWAITING_RETIREMENT, JOB_BLOCKED, JOB_FAULT, JOB_HELD, JOB_INFO, JOB_LAST_SUCCESS,
+    JOB_NEXT_DUE, JOB_NEXT_START, JOB_PAUSED, JOB_PHASE, Metric, NOTIFICATIONS, NOTIFICATIONS_WAITING,
+    NOTIFIER_LAST_SUCCESS, NOTIFIER_UP, REMOTE_CLOCK_SKEW, REMOTE_LOGIN_EXPIRY, REMOTE_UP, TURNS_RUNNING,
+    TURNS_WAITING, VAULT_LOGIN_EXPIRY, VAULT_UP,
 };
 use super::page::{Page, sample};
 use crate::facts::{ConfigFacts, JobFacts, NotifierFacts, RemoteFacts, VaultFacts};
@@ -98,6 +98,7 @@ pub fn of_remotes(remotes: &[RemoteFacts], page: &mut Page) {
     each(page, &REMOTE_LOGIN_EXPIRY, remotes, expiry, |fact| fact.remote.as_str());
     let listed = |fact: &RemoteFacts| fact.listed_at.map(Timestamp::seconds);
     each(page, &INVENTORY_LAST_SUCCESS, remotes, listed, |fact| fact.remote.as_str());
+    each(page, &INVENTORY_PARTIAL, remotes, |fact| fact.partial.then_some(1), |fact| fact.remote.as_str());
 }
 
 /// How many tokens each remote has, and of how many nothing is exported.

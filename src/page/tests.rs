@@ -64,6 +64,7 @@ fn remote() -> RemoteFacts {
         login_expiry: Some(Expiry::Never),
         login_job: None,
         listed_at: Some(NOW),
+        partial: false,
         blocked: false,
     }
 }
@@ -243,6 +244,7 @@ fn troubled() -> Rest {
                 remote: "edge".parse().expect("a name"),
                 login_expiry: Some(expires(NOW + days(3))),
                 listed_at: Some(NOW - HOUR.times(4)),
+                partial: true,
                 ..remote()
             },
             RemoteFacts { remote: "new".parse().expect("a name"), up: None, listed_at: None, ..remote() },
@@ -271,10 +273,10 @@ fn troubled() -> Rest {
 fn troubles_beyond_jobs_and_tokens_are_told() {
     insta::assert_snapshot!(read(&html(&[], &[], &troubled())), @r"
     rotated on ops1
-    10 things need you.
+    11 things need you.
     Nothing comes next by itself.
     as of 2026-11-25 09:46:40 UTC, made anew every 60 s
-    Needs you 10
+    Needs you 11
     the config on disk is wrong; the one of 2026-11-23 09:46:40 UTC is in force
     Next: rotate check prints every problem; mend them, then rotate reload
     remote lab does not answer
@@ -287,6 +289,8 @@ fn troubles_beyond_jobs_and_tokens_are_told() {
     Next: make a new token for it, or give it a job
     the tokens of remote edge were last listed 4h ago
     Next: rotate tokens tries it now and says what is wrong
+    remote edge shows us only some of its users
+    Next: tokens of others, and our own login, may expire unseen: rotate doctor has the command that helps
     Vault main does not answer
     Next: rotate doctor says why
     nothing new begins with Vault main: too many are on hold there

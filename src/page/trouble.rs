@@ -15,6 +15,8 @@ const SKEW_SECONDS_MAX: u64 = 30;
 const LISTED_WITHIN: Span = Span::from_seconds(3 * 3600);
 
 const DOCTOR: &str = "`rotate doctor` says why";
+const HIDDEN: &str =
+    "tokens of others, and our own login, may expire unseen: `rotate doctor` has the command that helps";
 const HOLDS: &str =
     "`rotate status` names what is on hold: mend what they have in common, then `rotate retry JOB` each";
 
@@ -62,6 +64,9 @@ fn of_remote(facts: &RemoteFacts, now: Timestamp, found: &mut Found) {
     if let Some(at) = facts.listed_at.filter(|at| now.since(*at) > LISTED_WITHIN) {
         let text = format!("the tokens of remote {name} were last listed {}", relative(now, at));
         found.push((text, "`rotate tokens` tries it now and says what is wrong".to_owned()));
+    }
+    if facts.partial {
+        found.push((format!("remote {name} shows us only some of its users"), HIDDEN.to_owned()));
     }
 }
 

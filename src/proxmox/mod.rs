@@ -129,6 +129,20 @@ impl Remote {
         self.shared.session.rotator()
     }
 
+    /// What is to be said where only some users are shown to the rotator; none where all are, or where the remote does
+    /// not tell.
+    pub async fn hidden_users(&self) -> Option<Fault> {
+        let login = self.known_login()?;
+        let own = self.permissions(&login).await.ok()?;
+        (!own.sees_all_users()).then(|| self.users_hidden(&login))
+    }
+
+    /// What is to be said where only some users are shown to `login`, the rotator's own.
+    #[must_use]
+    pub fn users_hidden(&self, login: &TokenId) -> Fault {
+        rights::hidden_users(login).fault(format!("could not list every user on {}", self.shared.options.name))
+    }
+
     /// The token that the rotator itself logs in with from now on; its reference is read anew.
     pub async fn current_login(&self) -> Result<TokenId, Fault> {
         let what = || format!("could not read the login for {}", self.shared.options.name);

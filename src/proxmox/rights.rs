@@ -44,6 +44,13 @@ impl PermissionMap {
         &self.0
     }
 
+    /// Whether whoever has these is shown every user and every token (PVE contract section 4).
+    #[must_use]
+    pub fn sees_all_users(&self) -> bool {
+        let groups = self.0.get("/access/groups");
+        groups.is_some_and(|has| has.contains_key("Sys.Audit") || has.contains_key("User.Modify"))
+    }
+
     /// What is granted here and not, or otherwise inherited, in `other`; "VM.Audit on /vms", sorted.
     #[must_use]
     pub fn beyond(&self, other: &Self) -> Vec<String> {
@@ -116,6 +123,14 @@ pub(super) fn acl_table(rows: Vec<AclRow>) -> AclTable {
 /// Without `Sys.Audit` on `/access` the ACL list is silently cut (contract section 0.5). A value of 0 is granted too.
 pub(super) fn sees_whole_acl(own: &PermissionMap) -> bool {
     own.paths().get("/access").is_some_and(|privileges| privileges.contains_key("Sys.Audit"))
+}
+
+/// The list of users is cut, silently.
+pub(super) fn hidden_users(rotator: &TokenId) -> Cause {
+    let because = "our login lacks Sys.Audit on /access/groups, so tokens of other users can expire unseen, and so can \
+                   the login itself";
+    let next = super::advice::allow(Some(rotator), "Sys.Audit", "/access/groups");
+    Cause::lasting(FaultCode::UsersHidden, because, next)
 }
 
 /// The list would be cut.

@@ -70,6 +70,8 @@ fault_codes! {
     FreshRefused = "fresh_refused",
     /// Only a part of the ACL can be seen.
     AclPartial = "acl_partial",
+    /// Only some users, and so only some tokens, are shown to the rotator.
+    UsersHidden = "users_hidden",
     /// Fresh and stale do not have the same effective permissions.
     RightsDiffer = "rights_differ",
     /// The stale token's rights changed since the last rotation, and the job says `drift = "hold"`.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, timeout_at};
 
 use super::look::{Rights, Seen, look};
@@ -12,7 +12,7 @@ use crate::config::Settings;
 use crate::daemon::ask::{Ask, Handle};
 use crate::daemon::fleet::Fleet;
 use crate::daemon::slot::part;
-use crate::rotation::fault::{Fault, Severity};
+use crate::rotation::fault::{Fault, FaultCode, Severity};
 use crate::rotation::time::Span;
 use crate::token::{JobName, RemoteName};
 
@@ -23,8 +23,6 @@ const RETRY: Span = Span::from_seconds(120);
 /// Without any remote the config is looked at this often; a reload is told of anyway.
 const IDLE: Duration = Duration::from_secs(3600);
 
-type Ended = (RemoteName, Result<(), Fault>);
-
 /// See the module's own words. Ends with the service.
 pub(in crate::daemon) async fn keep(handle: Handle) {
     let mut cycle = Cycle {
@@ -32,6 +30,7 @@ pub(in crate::daemon) async fn keep(handle: Handle) {
         settings: None,
         due: BTreeMap::new(),
         looks: JoinSet::new(),
+        looked_at: BTreeMap::new(),
         failing: BTreeSet::new(),
         rounds: 0,
     };
@@ -48,7 +47,9 @@ struct Cycle {
     settings: Option<Arc<Settings>>,
     /// When each remote is listed next; those that are looked at now are not in it.
     due: BTreeMap<RemoteName, Instant>,
-    looks: JoinSet<Ended>,
+    looks: JoinSet<Result<(), Fault>>,
+    /// Whom each of them looks at.
+    looked_at: BTreeMap<Id, RemoteName>,
     /// Those that the log has told of.
     failing: BTreeSet<RemoteName>,
     rounds: u64,
@@ -84,14 +85,19 @@ impl Cycle {
             let remote = fleet.remotes.get(&name).cloned();
             let (settings, board, watch) =
                 (Arc::clone(settings), Arc::clone(&self.handle.board), Arc::clone(&self.handle.watch));
-            self.looks.spawn(async move {
-                let looked = match remote {
-                    Some(Ok(remote)) => look(&name, &remote, &settings, (&board, &watch), Rights::Managed).await,
+            let whom = name.clone();
+            let task = self.looks.spawn(async move {
+                match remote {
+                    Some(Ok(remote)) => {
+                        let seen = look(&name, &remote, &settings, (&board, &watch), Rights::Managed).await?;
+                        told(&seen);
+                        Ok(())
+                    }
                     Some(Err(fault)) => Err(fault),
-                    None => return (name, Ok(())),
-                };
-                (name, looked.map(|seen| told(&seen)))
+                    None => Ok(()),
+                }
             });
+            self.looked_at.insert(task.id(), whom);
         }
     }
 
@@ -103,17 +109,17 @@ impl Cycle {
         let ended = timeout_at(wake, async {
             tokio::select! {
                 () = watch.changed() => None,
-                Some(ended) = self.looks.join_next() => Some(ended),
+                Some(ended) = self.looks.join_next_with_id() => Some(ended),
             }
         });
-        match ended.await {
-            Ok(Some(Ok(ended))) => self.end(ended, interval),
-            Ok(Some(Err(error))) => tracing::error!(%error, "a look at a remote's tokens broke off"),
-            Ok(None) | Err(_) => {}
+        if let Ok(Some(ended)) = ended.await {
+            self.end(ended, interval);
         }
     }
 
-    fn end(&mut self, (name, looked): Ended, interval: Span) {
+    fn end(&mut self, ended: Result<(Id, Result<(), Fault>), JoinError>, interval: Span) {
+        let (id, looked) = ended.unwrap_or_else(|error| (error.id(), Err(broke_off())));
+        let Some(name) = self.looked_at.remove(&id) else { return };
         if !self.settings.as_ref().is_some_and(|settings| settings.remotes.contains_key(&name)) {
             return;
         }
@@ -143,6 +149,11 @@ impl Cycle {
     fn next(&self) -> Option<(&RemoteName, Instant)> {
         self.due.iter().map(|(name, at)| (name, *at)).min_by_key(|(_, at)| *at)
     }
+}
+
+fn broke_off() -> Fault {
+    let (what, because) = ("could not look at the remote's tokens", "the look panicked");
+    Fault::passing(FaultCode::Internal, what, because, "please report it with the log around it")
 }
 
 /// Rights that may not be seen leave drift unknown, and nothing else.

@@ -40,6 +40,7 @@ pub(in crate::daemon) async fn of(
     for (name, seen) in join_all(looks).await {
         match seen {
             Ok(seen) => {
+                all.faults.extend(seen.hidden.clone());
                 all.faults.extend(seen.acl.as_ref().and_then(|acl| acl.as_ref().err()).cloned());
                 all.tokens.extend(rows(settings, board, name, &seen));
             }

@@ -34,6 +34,8 @@ pub(super) enum Rights {
 pub(super) struct Seen {
     pub(super) listed: Arc<Listed>,
     pub(super) users: Arc<Listing>,
+    /// Set if only some users are shown to the daemon.
+    pub(super) hidden: Option<Fault>,
     /// None if they were not asked for.
     pub(super) acl: Option<Result<Arc<Acl>, Fault>>,
 }
@@ -51,6 +53,7 @@ pub(super) async fn look(
 ) -> Result<Seen, Fault> {
     let before = Knowledge::of(&Kin::new(settings, name), name, board);
     let users = remote.listing().await?;
+    let hidden = remote.hidden_users().await;
     let acl = match rights {
         Rights::Managed if !before.has_grants() => None,
         Rights::Managed | Rights::All => Some(remote.all_grants().await),
@@ -60,13 +63,14 @@ pub(super) async fn look(
         users: Arc::clone(&users),
         acl: acl.as_ref().and_then(|acl| acl.as_ref().ok()).cloned(),
         before,
+        partial: hidden.is_some(),
         settings: Arc::clone(settings),
         board: Arc::clone(board),
     };
     let watch = Arc::clone(watch);
     // Many tokens take some time, and first moments lie on the disk.
     let listed = tokio::task::spawn_blocking(move || work.done(&watch.inventory)).await.map_err(|_| panicked(name))?;
-    Ok(Seen { listed, users, acl })
+    Ok(Seen { listed, users, hidden, acl })
 }
 
 struct Work {
@@ -74,6 +78,7 @@ struct Work {
     users: Arc<Listing>,
     acl: Option<Arc<Acl>>,
     before: Knowledge,
+    partial: bool,
     settings: Arc<Settings>,
     board: Arc<Board>,
 }
@@ -88,12 +93,14 @@ impl Work {
         let (mut tokens, surplus) = fitting(all, inventory.room(&self.name));
         remember(inventory, &self.name, &mut tokens, now);
         let text = TokenText::of(&self.name, &tokens);
-        inventory.put(&self.name, Listed { at: now, tokens: Arc::new(tokens), count, left_out: odd + surplus, text })
+        let (tokens, left_out, partial) = (Arc::new(tokens), odd + surplus, self.partial);
+        inventory.put(&self.name, Listed { at: now, tokens, count, left_out, partial, text })
     }
 }
 
-/// No more than there is room for; those of jobs come first.
+/// No more than there is room for; those of jobs are kept in any case, or nobody would be told of them.
 fn fitting(mut tokens: Vec<TokenFacts>, room: usize) -> (Vec<TokenFacts>, usize) {
+    let room = room.max(tokens.iter().filter(|token| token.job.is_some()).count());
     let surplus = tokens.len().saturating_sub(room);
     if surplus > 0 {
         tokens.sort_by_key(|token| token.job.is_none());
@@ -118,4 +125,34 @@ fn remember(inventory: &Inventory, remote: &RemoteName, tokens: &mut [TokenFacts
 fn panicked(remote: &RemoteName) -> Fault {
     let what = format!("could not judge the tokens on {remote}");
     Fault::lasting(FaultCode::Internal, what, "it panicked", "please report it with the log around it")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::fitting;
+    use crate::facts::TokenFacts;
+    use crate::rotation::time::Timestamp;
+    use crate::token::Expiry;
+
+    fn token(name: &str, job: Option<&str>) -> TokenFacts {
+        TokenFacts {
+            token: format!("ci@pve!{name}").parse().expect("a token"),
+            job: job.map(|job| job.parse().expect("a job")),
+            expiry: Expiry::Never,
+            first_seen: Timestamp::from_seconds(0),
+            risks: BTreeSet::new(),
+        }
+    }
+
+    #[test]
+    fn where_there_is_no_room_those_of_jobs_are_kept() {
+        let all = || vec![token("a1", None), token("b2", Some("b")), token("c3", None), token("d4", Some("d"))];
+        for (room, kept, left_out) in [(9, "a1 b2 c3 d4", 0), (3, "a1 b2 d4", 1), (1, "b2 d4", 2), (0, "b2 d4", 2)] {
+            let (tokens, surplus) = fitting(all(), room);
+            let names: Vec<_> = tokens.iter().map(|token| token.token.name.to_string()).collect();
+            assert_eq!((names.join(" ").as_str(), surplus), (kept, left_out), "{room}");
+        }
+    }
 }

@@ -12,7 +12,7 @@ mod live;
 mod look;
 mod memory;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -27,7 +27,7 @@ use crate::rotation::ports::Clock;
 use crate::rotation::time::Timestamp;
 use crate::token::{Expiry, RemoteName, TokenId};
 
-/// So many tokens are kept, over all remotes; the rest are counted. Those of jobs come first.
+/// So many tokens are kept, over all remotes, and always those of jobs; the rest are counted.
 const TOKENS_MAX: usize = 100_000;
 
 /// The tokens on one remote, as they were listed last.
@@ -41,6 +41,8 @@ pub(super) struct Listed {
     pub(super) count: usize,
     /// How many of them are not kept.
     pub(super) left_out: usize,
+    /// Whether only some users are shown to the daemon.
+    pub(super) partial: bool,
     /// What the metrics say of them.
     pub(super) text: TokenText,
 }
@@ -56,54 +58,67 @@ impl Listed {
 /// What is known of all remotes.
 #[derive(Debug)]
 pub(super) struct Inventory {
-    listed: Mutex<BTreeMap<RemoteName, Arc<Listed>>>,
+    held: Mutex<Held>,
     /// Locked only where blocking is no harm.
     memory: Mutex<Memory>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    listed: BTreeMap<RemoteName, Arc<Listed>>,
+    /// Of others nothing is kept: a look may end after its remote has left the config. None before the first config.
+    known: Option<BTreeSet<RemoteName>>,
 }
 
 impl Inventory {
     /// Blocks on the disk.
     pub(super) fn open(state_dir: &Path) -> Self {
-        Self { listed: Mutex::default(), memory: Mutex::new(Memory::open(state_dir)) }
+        Self { held: Mutex::default(), memory: Mutex::new(Memory::open(state_dir)) }
     }
 
     /// Nothing is remembered beyond this process.
     pub(super) fn forgetful() -> Self {
-        Self { listed: Mutex::default(), memory: Mutex::default() }
+        Self { held: Mutex::default(), memory: Mutex::default() }
     }
 
     /// The last listing of one remote.
     pub(super) fn of(&self, remote: &RemoteName) -> Option<Arc<Listed>> {
-        self.listed().get(remote).cloned()
+        self.held().listed.get(remote).cloned()
     }
 
     /// The last listing of each.
     pub(super) fn all(&self) -> BTreeMap<RemoteName, Arc<Listed>> {
-        self.listed().clone()
+        self.held().listed.clone()
     }
 
     /// How many tokens of this remote can be kept.
     fn room(&self, remote: &RemoteName) -> usize {
-        let listed = self.listed();
-        let others = listed.iter().filter(|(name, _)| *name != remote).map(|(_, listed)| listed.tokens.len());
+        let held = self.held();
+        let others = held.listed.iter().filter(|(name, _)| *name != remote).map(|(_, listed)| listed.tokens.len());
         TOKENS_MAX.saturating_sub(others.sum())
     }
 
     fn put(&self, remote: &RemoteName, listed: Listed) -> Arc<Listed> {
         let listed = Arc::new(listed);
-        self.listed().insert(remote.clone(), Arc::clone(&listed));
+        let mut held = self.held();
+        if held.known.as_ref().is_none_or(|known| known.contains(remote)) {
+            held.listed.insert(remote.clone(), Arc::clone(&listed));
+        }
         listed
     }
 
     /// Forgets remotes that the config no longer has. Blocks on the disk.
     fn go_over(&self, settings: &Settings) {
-        self.listed().retain(|remote, _| settings.remotes.contains_key(remote));
+        let mut held = self.held();
+        held.listed.retain(|remote, _| settings.remotes.contains_key(remote));
+        held.known = Some(settings.remotes.keys().cloned().collect());
+        drop(held);
         let known = settings.remotes.keys().map(RemoteName::as_str).collect();
         self.memory().keep(&known, SystemClock.now());
     }
 
-    fn listed(&self) -> MutexGuard<'_, BTreeMap<RemoteName, Arc<Listed>>> {
-        self.listed.lock().unwrap_or_else(PoisonError::into_inner)
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {

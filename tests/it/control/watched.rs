@@ -261,6 +261,34 @@ fn the_own_login_and_the_clock_are_watched() {
 }
 
 #[test]
+fn a_remote_that_hides_users_is_told_of() {
+    let farm = Farm::small();
+    let rotator = || Subject::User("rotator@pve".to_owned());
+    let inherited = |yes: bool| {
+        farm.place.site.with(|cluster| {
+            cluster.remove_acl("/access", &rotator(), "AclReader");
+            cluster.add_acl("/access", rotator(), "AclReader", yes);
+        });
+    };
+    inherited(false);
+    let daemon = Daemon::start(farm.folder());
+    let address = daemon.metrics();
+    let rows = daemon.get("/v1/tokens").well();
+    assert_eq!(rows["faults"][0]["code"], "users_hidden");
+    assert!(rows["faults"][0]["next"].as_str().is_some_and(|next| next.contains("/access/groups")), "{rows}");
+    let (partial, all) = ("inventory_partial{remote=\"lab\"}", "inventory_tokens{remote=\"lab\"}");
+    let hidden = Scrape::of(address);
+    assert_eq!(hidden.get(partial), Some(1));
+    farm.place.site.with(|cluster| cluster.add_user("root@pam", None, &[]));
+    inherited(true);
+    assert_eq!(daemon.get("/v1/tokens").well()["faults"], json!([]));
+    let whole = Scrape::of(address);
+    assert_eq!(whole.get(partial), None);
+    assert!(whole.value(all) >= hidden.value(all));
+    assert_eq!(daemon.stop().code, Some(0));
+}
+
+#[test]
 fn readiness_says_what_is_missing() {
     let farm = Farm::small();
     farm.place.site.take_down(0);

@@ -127,6 +127,7 @@ fn remote(name: &str) -> RemoteFacts {
         login_expiry: Some(Expiry::Never),
         login_job: None,
         listed_at: Some(NOW - hours(0)),
+        partial: false,
         blocked: false,
     }
 }

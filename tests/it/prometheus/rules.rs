@@ -14,11 +14,12 @@ const TESTS: [&str; 2] = ["tests/data/prometheus/rules_test.yml", "tests/data/pr
 const RUNBOOK: &str = "file:///usr/share/doc/rotated/runbook.md";
 
 /// Every alert that Prometheus may raise.
-const ALERTS: [&str; 20] = [
+const ALERTS: [&str; 21] = [
     "RotatedAwaitingRetirement",
     "RotatedClockSkew",
     "RotatedConfigNotLoaded",
     "RotatedDown",
+    "RotatedInventoryPartial",
     "RotatedInventoryStale",
     "RotatedJobHeld",
     "RotatedJobPaused",
