@@ -45,7 +45,7 @@ struct Cycle {
     handle: Handle,
     /// Those that were in force at the last look.
     settings: Option<Arc<Settings>>,
-    /// When each remote is listed next; those that are looked at now are not in it.
+    /// When each remote is listed next; of those that are looked at now only the ones that must be seen once more.
     due: BTreeMap<RemoteName, Instant>,
     looks: JoinSet<Result<(), Fault>>,
     /// Whom each of them looks at.
@@ -56,17 +56,13 @@ struct Cycle {
 }
 
 impl Cycle {
-    /// Remotes may have come and gone.
+    /// Remotes and jobs may have come and gone, and what was in the way may be mended: all are listed anew.
     async fn go_over(&mut self, settings: &Arc<Settings>) {
         if self.settings.as_ref().is_some_and(|before| Arc::ptr_eq(before, settings)) {
             return;
         }
-        let is_known = |name: &RemoteName| settings.remotes.contains_key(name);
-        self.due.retain(|name, _| is_known(name));
-        self.failing.retain(is_known);
-        let new = |name: &&RemoteName| self.settings.as_ref().is_none_or(|before| !before.remotes.contains_key(*name));
-        let new: Vec<_> = settings.remotes.keys().filter(new).cloned().collect();
-        self.due.extend(new.into_iter().map(|name| (name, Instant::now())));
+        self.failing.retain(|name| settings.remotes.contains_key(name));
+        self.due = settings.remotes.keys().map(|name| (name.clone(), Instant::now())).collect();
         self.settings = Some(Arc::clone(settings));
         self.handle.watch.counts.keep(&settings.jobs.keys().map(JobName::as_str).collect());
         let (watch, settings) = (Arc::clone(&self.handle.watch), Arc::clone(settings));
@@ -131,7 +127,7 @@ impl Cycle {
             Err(fault) if fault.severity == Severity::Lasting => interval,
             Err(_) => interval.min(RETRY),
         };
-        self.due.insert(name.clone(), Instant::now() + wait.to_std());
+        self.due.entry(name.clone()).or_insert_with(|| Instant::now() + wait.to_std());
         match looked {
             Ok(()) if self.failing.remove(&name) => tracing::info!(remote = %name, "its tokens can be listed again"),
             Ok(()) => {}
@@ -147,7 +143,8 @@ impl Cycle {
     }
 
     fn next(&self) -> Option<(&RemoteName, Instant)> {
-        self.due.iter().map(|(name, at)| (name, *at)).min_by_key(|(_, at)| *at)
+        let is_free = |(name, _): &(&RemoteName, Instant)| !self.looked_at.values().any(|whom| whom == *name);
+        self.due.iter().map(|(name, at)| (name, *at)).filter(is_free).min_by_key(|(_, at)| *at)
     }
 }
 

@@ -125,3 +125,40 @@ impl Inventory {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::{Inventory, Listed};
+    use crate::config::{Settings, parse};
+    use crate::metrics::TokenText;
+    use crate::rotation::time::Timestamp;
+    use crate::token::RemoteName;
+
+    fn settings(remote: &str) -> Settings {
+        let text = format!(
+            "[daemon]\ninstance = \"ops1\"\n[remote.{remote}]\nproduct = \"pve\"\n\
+             urls = [\"https://10.0.0.1:8006\"]\nauth = {{ api_token = \"credential:lab\" }}\n"
+        );
+        parse(vec![("rotated.toml".into(), text)], "host").unwrap_or_else(|wrong| panic!("{wrong}"))
+    }
+
+    fn listed() -> Listed {
+        let (at, tokens, text) = (Timestamp::from_seconds(7), Arc::default(), TokenText::default());
+        Listed { at, tokens, count: 0, left_out: 0, partial: false, text }
+    }
+
+    #[test]
+    fn a_look_that_ends_after_its_remote_has_left_the_config_leaves_nothing() {
+        let inventory = Inventory::forgetful();
+        let [lab, edge]: [RemoteName; 2] = ["lab", "edge"].map(|name| name.parse().expect("a name"));
+        inventory.put(&lab, listed());
+        assert!(inventory.of(&lab).is_some(), "there was no config yet");
+        inventory.go_over(&settings("edge"));
+        assert!(inventory.of(&lab).is_none());
+        inventory.put(&lab, listed());
+        inventory.put(&edge, listed());
+        assert_eq!(inventory.all().into_keys().collect::<Vec<_>>(), [edge]);
+    }
+}

@@ -6,7 +6,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rotated::metrics::{CATALOG, Kind};
 use rustix::process::Signal;
@@ -23,6 +23,8 @@ use crate::site::{Effect, Fault, Sees, Subject, Token};
 const ASKS: &str = "grace = \"1s\"\nretire_after = \"0s\"\nretire = \"ask\"";
 /// The kernel's own patience with a page; a scrape that waited for a remote would take a lookup's whole 20 s.
 const AT_ONCE: f64 = 5.0;
+/// What the daemon does by itself after a moment takes no longer.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
 fn a_rotation_shows_in_what_is_counted_and_known() {
@@ -212,6 +214,25 @@ fn a_scrape_never_waits_for_a_remote() {
         assert_eq!(rows["faults"][0]["code"], "proxmox_unanswered");
     });
     assert_eq!(Scrape::of(address).value("remote_up{remote=\"lab\"}"), 0);
+    assert_eq!(daemon.stop().code, Some(0));
+}
+
+#[test]
+fn after_a_reload_every_remote_is_listed_anew() {
+    let farm = Farm::new(2, ASKS);
+    farm.configure(1, ASKS);
+    let daemon = Daemon::start(farm.folder());
+    let address = daemon.metrics();
+    daemon.get("/v1/tokens").well();
+    let of = |job: &str| format!("token_never_expires{{remote=\"lab\",token=\"ci@pve!t1\",job=\"{job}\"}}");
+    assert_eq!(Scrape::of(address).get(&of("")), Some(1), "nobody manages it yet");
+    farm.configure(2, ASKS);
+    daemon.post("/v1/reload", &json!({})).well();
+    let began = Instant::now();
+    while Scrape::of(address).get(&of("j1")).is_none() {
+        assert!(began.elapsed() < PATIENCE, "the next listing is a quarter of an hour away");
+    }
+    assert_eq!(Scrape::of(address).get(&of("")), None);
     assert_eq!(daemon.stop().code, Some(0));
 }
 
