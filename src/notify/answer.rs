@@ -91,8 +91,8 @@ pub(super) fn judge(server: &str, status: u16, after: Option<Span>, words: &str)
             FaultCode::NotifierRefused,
             "check the address: there is nothing that takes messages; Slack answers so to a webhook that was removed",
         ),
-        429 => passing("it wants fewer messages and is tried again later; lower `per_hour_max` if this lasts"),
-        408 | 425 | 500..=599 => passing("it is tried again; check how the server is"),
+        429 => passing("it wants fewer messages, and alerts are tried again later; lower `per_hour_max` if this lasts"),
+        408 | 425 | 500..=599 => passing("alerts are tried again; check how the server is"),
         _ => lasting(
             FaultCode::NotifierRefused,
             "check that `format` is the receiver's, and that your `template` writes what it takes",

@@ -133,7 +133,7 @@ impl Carrier {
         };
         let late = || {
             let because = format!("{server} gave no complete answer within {} s", SEND_TIMEOUT.as_secs());
-            let next = "it is tried again, so it may arrive twice; check how the server is";
+            let next = "alerts are tried again, so one may arrive twice; check how the server is";
             Undone::of(Cause::passing(FaultCode::NotifierUnanswered, because, next))
         };
         let (status, after, body) = timeout(SEND_TIMEOUT, talk).await.unwrap_or_else(|_| Err(late()))?;
@@ -170,7 +170,7 @@ fn missed(server: &str, error: reqwest::Error) -> Undone {
         Cause::passing(FaultCode::NotifierUnreachable, format!("{server}: {words}"), next)
     } else {
         let because = format!("the connection to {server} broke before an answer came ({words})");
-        let next = "it is tried again, so it may arrive twice; check how the server is";
+        let next = "alerts are tried again, so one may arrive twice; check how the server is";
         Cause::passing(FaultCode::NotifierUnanswered, because, next)
     })
 }
