@@ -87,6 +87,22 @@ macro_rules! alert_names {
                 format!("file:///usr/share/doc/rotated/runbook.md#{heading}")
             }
 
+            /// Whether only a listing of the remote can tell of it.
+            #[must_use]
+            pub fn is_of_listing(self) -> bool {
+                use AlertName as Name;
+                let all = [
+                    Name::TokenExpiring,
+                    Name::LoginExpiring,
+                    Name::TokenDeletedByOthers,
+                    Name::RightsDrifted,
+                    Name::InventoryPartial,
+                    Name::TokenNeverExpires,
+                    Name::TokenDangling,
+                ];
+                all.contains(&self)
+            }
+
             /// How long it must last before somebody is told, so that what passes by itself wakes nobody.
             #[must_use]
             pub fn pending(self) -> Span {

@@ -16,7 +16,7 @@ pub const GROUP_WAIT: Span = Span::from_seconds(10);
 /// Repeats that are due within this time are told together.
 const REPEAT_TOGETHER: Span = Span::from_seconds(600);
 /// So long after a start nothing that was told before is called over unless it was seen to end: not everything has been
-/// looked at yet.
+/// looked at yet. What only a listing can tell is not called over before the remote was listed.
 const SETTLE: Span = Span::from_seconds(300);
 /// How many alerts are remembered that were over before they could be told.
 pub const MISSED_MAX: usize = 100;
@@ -112,7 +112,7 @@ impl Outbox {
         let repeat = self.told.values().filter(repeats).map(|told| told.at + rhythm.repeat).min();
         let oldest = self.unsaid.values().map(|(_, since)| *since).min();
         let news = oldest.map(|since| since + GROUP_WAIT).or_else(|| (!self.missed.is_empty()).then_some(now));
-        let settles = (!self.unseen.is_empty()).then_some(self.began + SETTLE);
+        let settles = (!self.unseen.is_empty()).then_some(self.began + SETTLE).filter(|at| *at > now);
         let Some(due) = news.into_iter().chain(repeat).min() else {
             return settles.map_or(Next::Rest, Next::Wait);
         };
@@ -163,7 +163,7 @@ impl Outbox {
             }
         }
         let settled = now >= self.began + SETTLE;
-        self.unseen.retain(|key| !settled && standing.fires(key).is_none());
+        self.unseen.retain(|key| (!settled || standing.cannot_know(key)) && standing.fires(key).is_none());
         for key in self.told.keys().filter(|key| !self.unseen.contains(key)) {
             if standing.fires(key).is_none_or(|alert| alert.severity < rhythm.least) {
                 news.insert(key.clone(), (None, now));

@@ -201,6 +201,29 @@ fn a_restart_tells_nothing_anew_and_loses_no_end() {
     assert_eq!(jobs(&scene.took(GROUP_WAIT).firing), ["j1"]);
 }
 
+#[test]
+fn what_only_a_listing_can_tell_is_not_over_before_the_remote_was_listed() {
+    let (remote, held) = ("lab".parse().expect("a name"), alert(1, Severity::Critical));
+    let labels = Labels::from([("remote".to_owned(), "lab".to_owned()), ("token".to_owned(), "ci@pve!x".to_owned())]);
+    let expiring = Alert { key: Key { name: AlertName::TokenExpiring, labels }, ..held.clone() };
+    let told = [held.clone(), expiring.clone()].map(|alert| Told { alert, at: at(0) });
+    let mut outbox = Outbox::new(told, at(0));
+    let mut standing = Standing::default();
+    standing.lacks(BTreeSet::from([remote]));
+    let later = at(0) + super::SETTLE;
+    outbox.next(&standing, &RHYTHM, later);
+    let Next::Send(message) = outbox.next(&standing, &RHYTHM, later + GROUP_WAIT) else { panic!("the hold is over") };
+    assert_eq!(message.resolved, [held]);
+    outbox.took(message, later + GROUP_WAIT);
+    let day = later + Span::from_days(1);
+    assert_eq!(outbox.next(&standing, &RHYTHM, day), Next::Rest);
+    // Listed, and nothing is the matter any more.
+    standing.lacks(BTreeSet::new());
+    outbox.next(&standing, &RHYTHM, day);
+    let Next::Send(message) = outbox.next(&standing, &RHYTHM, day + GROUP_WAIT) else { panic!("it is over") };
+    assert_eq!(message.resolved, [expiring]);
+}
+
 /// What may happen in the life of a receiver.
 #[derive(Debug, Clone)]
 enum Happens {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Alert, Key};
 use crate::rotation::time::Timestamp;
+use crate::token::RemoteName;
 
 /// How many alerts may stand at a time; further ones are counted and come in when there is room.
 pub const FIRING_MAX: usize = 10_000;
@@ -16,6 +17,7 @@ pub struct Standing {
     /// What somebody was told of before this process began: it fires again at once when it is seen.
     known: BTreeSet<Key>,
     left_out: usize,
+    unlisted: BTreeSet<RemoteName>,
 }
 
 #[derive(Debug, Clone)]
@@ -52,6 +54,18 @@ impl Standing {
         for (key, standing) in &mut self.all {
             standing.fires |= standing.seen + key.name.pending() <= now;
         }
+    }
+
+    /// These remotes have not been listed since the start: what is the matter with tokens there is not known yet.
+    pub fn lacks(&mut self, unlisted: BTreeSet<RemoteName>) {
+        self.unlisted = unlisted;
+    }
+
+    /// Whether nobody knows yet if that is still the matter.
+    #[must_use]
+    pub fn cannot_know(&self, key: &Key) -> bool {
+        let is_of = |remote: &RemoteName| key.labels.get("remote").is_some_and(|of| of == remote.as_str());
+        key.name.is_of_listing() && self.unlisted.iter().any(is_of)
     }
 
     /// What fires.

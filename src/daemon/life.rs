@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use super::ask::{Handle, NotReloaded};
 use super::audit::Auditing;
+use super::beside::kept;
 use super::board::Board;
 use super::clock::SystemClock;
 use super::control::Control;
@@ -77,8 +78,10 @@ async fn live(
     let control = Control::open(&socket, handle.clone())?;
     let mut beside = tokio::task::JoinSet::new();
     beside.spawn(hear(signals, handle.clone(), halt));
-    beside.spawn(inventory::keep(handle.clone()));
-    beside.spawn(notices::follow(handle.clone()));
+    let listing = handle.clone();
+    beside.spawn(kept("the inventory", move || inventory::keep(listing.clone())));
+    let telling = handle.clone();
+    beside.spawn(kept("telling notifiers", move || notices::follow(telling.clone())));
     beside.spawn(systemd::follow(handle));
     service.tell_plans("started");
     let outcome = service.run(&mut inbox).await.map_err(system);

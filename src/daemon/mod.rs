@@ -3,6 +3,7 @@
 pub mod alarm;
 pub mod ask;
 pub mod audit;
+mod beside;
 pub mod board;
 pub mod clock;
 pub mod control;

@@ -158,6 +158,8 @@ impl Desk {
         limits.unlisted = limits.unlisted.max(settings.daemon.inventory.times(2));
         let failures = self.failed.within(limits.failing_within, now);
         let mut remotes = observe::remotes(&self.handle, settings, fleet, &Blocked::new());
+        let unlisted = remotes.iter().filter(|remote| remote.listed_at.is_none());
+        self.standing.lacks(unlisted.map(|remote| remote.remote.clone()).collect());
         let mut deciding = Deciding::new((&limits, least), &remotes, now);
         let mut pages = JobPages::new(&self.handle);
         while let Some(page) = pages.next().await? {
