@@ -174,6 +174,8 @@ pub struct NotifierFacts {
     pub up: Option<bool>,
     /// When it last took one.
     pub last_success: Option<Timestamp>,
+    /// Why it did not take the last one.
+    pub trouble: Option<Fault>,
     /// Alerts that it has not been told of yet.
     pub waiting: usize,
     /// Messages that it took, since the start.

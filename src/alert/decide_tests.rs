@@ -55,7 +55,16 @@ fn vault() -> VaultFacts {
 
 fn notifier() -> NotifierFacts {
     let notifier = "chat".parse().expect("a name");
-    NotifierFacts { notifier, up: Some(true), last_success: None, waiting: 3, sent: 0, failed: 0, dropped: 0 }
+    NotifierFacts {
+        notifier,
+        up: Some(true),
+        last_success: None,
+        trouble: None,
+        waiting: 3,
+        sent: 0,
+        failed: 0,
+        dropped: 0,
+    }
 }
 
 fn token(job: bool, expiry: Expiry, risks: &[Risk]) -> TokenFacts {

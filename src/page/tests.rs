@@ -259,6 +259,7 @@ fn troubled() -> Rest {
             notifier: "chat".parse().expect("a name"),
             up: Some(false),
             last_success: None,
+            trouble: None,
             waiting: 3,
             sent: 0,
             failed: 1,

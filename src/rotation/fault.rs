@@ -160,6 +160,8 @@ fault_codes! {
     NotifierTemplate = "notifier_template",
     /// The `after` action failed.
     AfterFailed = "after_failed",
+    /// The rotator's own login to a remote ends soon, and no job rotates it.
+    LoginEnding = "login_ending",
     /// The rotator's login may do more than it needs, and somebody who stole it could do great harm.
     LoginTooStrong = "login_too_strong",
     /// A secret reference of the daemon's own cannot be read.

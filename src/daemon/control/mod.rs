@@ -16,6 +16,7 @@ mod readings;
 pub mod routes;
 mod socket;
 mod status;
+mod troubles;
 
 use std::path::Path;
 use std::sync::Arc;

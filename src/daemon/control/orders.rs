@@ -152,7 +152,7 @@ pub(super) async fn notify_test(desk: &Desk, peer: &Peer, request: Request) -> A
             well(&asked)
         }
         Err(fault) => {
-            book.failed(name);
+            book.failed(name, &fault);
             Err(fault.into())
         }
     }

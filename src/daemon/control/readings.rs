@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use super::Desk;
 use super::answer::{Answer, Refused, well};
 use super::status;
+use super::troubles::Common;
 use crate::daemon::ask::{Ask, PAGE_MAX, View};
 use crate::daemon::clock::SystemClock;
 use crate::protocol::{
@@ -26,12 +27,12 @@ pub(super) async fn status(desk: &Desk, uri: &Uri) -> Answer {
     let _one = desk.statuses.acquire().await;
     let (settings, fleet) = desk.handle.ask(Ask::InForce).await?;
     let now = SystemClock.now();
-    let (mut jobs, mut held) = (Vec::new(), status::Held::default());
+    let (mut jobs, mut common) = (Vec::new(), Common::default());
     let mut after = None;
     loop {
         let page: Vec<View> = desk.handle.ask(|reply| Ask::Page { after, reply }).await?;
         for view in &page {
-            held.count(view);
+            common.count(view);
         }
         jobs.extend(
             page.iter().filter(|view| job.is_none() || view.name() == job.as_ref()).map(|v| status::of(v, now)),
@@ -44,7 +45,8 @@ pub(super) async fn status(desk: &Desk, uri: &Uri) -> Answer {
     jobs.sort_by(|a, b| {
         (a.job.is_none(), &a.job, &a.remote, &a.token).cmp(&(b.job.is_none(), &b.job, &b.remote, &b.token))
     });
-    let mut troubles = held.troubles();
+    let mut troubles = common.holds();
+    troubles.extend(common.beside(&desk.handle, &settings, &fleet, now));
     let of = |fault: Fault, vault: Option<&VaultName>| Trouble { fault, remote: None, vault: vault.cloned() };
     troubles.extend(fleet.vaults.ending().map(|(vault, fault)| of(fault, Some(vault))));
     troubles.extend(desk.handle.audit.troubles().into_iter().map(|fault| of(fault, None)));

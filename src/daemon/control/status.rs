@@ -1,22 +1,16 @@
 //! How a token is, in the words of `GET /v1/status`: a reading of its ledger, and nothing else.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
 
-use crate::config::JobSettings;
 use crate::daemon::ask::View;
-use crate::daemon::service::HOLDS_MAX;
-use crate::daemon::slot::{Ground, Place, stands_on};
+use crate::daemon::slot::Place;
 use crate::protocol::words::{is_adopted, phase};
-use crate::protocol::{JobStatus, LastRotation, Standing, Trouble};
-use crate::rotation::fault::{Fault, FaultCode};
+use crate::protocol::{JobStatus, LastRotation, Standing};
+use crate::rotation::fault::Fault;
 use crate::rotation::ledger::{Ledger, Outcome, State, Verdict};
 use crate::rotation::next::{Next, Waiting};
 use crate::rotation::time::Timestamp;
-use crate::token::{Expiry, JobName};
-
-/// How many jobs a trouble names.
-const NAMED_MAX: usize = 5;
+use crate::token::Expiry;
 
 /// One token's line.
 pub(super) fn of(view: &View, now: Timestamp) -> JobStatus {
@@ -150,50 +144,11 @@ fn retirement(ledger: &Ledger, until: Timestamp, has_window: bool, now: Timestam
     }
 }
 
-/// Who is on hold where.
-#[derive(Debug, Default)]
-pub(super) struct Held(BTreeMap<Ground, Vec<JobName>>);
-
-impl Held {
-    pub(super) fn count(&mut self, view: &View) {
-        let Some(settings) = view.job.as_deref().filter(|_| view.ledger.hold.is_some()) else { return };
-        for ground in stands_on(&view.ledger.key, Some(settings)) {
-            self.0.entry(ground).or_default().push(name(settings));
-        }
-    }
-
-    /// Where nothing new begins by itself.
-    pub(super) fn troubles(&self) -> Vec<Trouble> {
-        self.0.iter().filter(|(_, jobs)| jobs.len() >= HOLDS_MAX).map(|(ground, jobs)| trouble(ground, jobs)).collect()
-    }
-}
-
-fn name(settings: &JobSettings) -> JobName {
-    settings.job.name.clone()
-}
-
-fn trouble(ground: &Ground, jobs: &[JobName]) -> Trouble {
-    let (place, remote, vault) = match ground {
-        Ground::Remote(remote) => (format!("remote {remote}"), Some(remote.clone()), None),
-        Ground::Vault(vault) => (format!("Vault {vault}"), None, Some(vault.clone())),
-    };
-    let named: Vec<_> = jobs.iter().take(NAMED_MAX).map(JobName::as_str).collect();
-    let more = jobs.len().saturating_sub(NAMED_MAX);
-    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-    let fault = Fault::lasting(
-        FaultCode::TooManyHolds,
-        format!("nothing new begins on {place}"),
-        format!("{} jobs are on hold there: {}{more}", jobs.len(), named.join(", ")),
-        format!("find what they have in common and mend it, then `rotate retry {}`, and so on", named[0]),
-    );
-    Trouble { fault, remote, vault }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use super::{Held, of};
+    use super::of;
     use crate::config::{JobSettings, Settings};
     use crate::daemon::ask::View;
     use crate::daemon::slot::Place;
@@ -343,26 +298,5 @@ mod tests {
         assert_eq!(faults[0].retry_at, Some((now + Span::from_seconds(7)).to_string()));
         let order: Vec<_> = faults.iter().map(|one| one.fault.severity).collect();
         assert_eq!(order, [Severity::Lasting, Severity::Unanswered, Severity::Passing]);
-    }
-
-    #[test]
-    fn three_holds_on_one_remote_are_a_trouble_and_two_are_not() {
-        let mut held = Held::default();
-        for (n, name) in ["build", "two", "three"].into_iter().enumerate() {
-            assert!(held.troubles().is_empty(), "after {n}");
-            let job = job("", name);
-            let key = LedgerKey { remote: job.job.remote.clone(), token: job.job.token.clone() };
-            let mut view = View { job: Some(job), ..view(Ledger::new(key), "") };
-            held.count(&view);
-            view.ledger.hold = Some(Box::new(Fault::lasting(FaultCode::StaleInUse, "x", "y", "z")));
-            held.count(&view);
-        }
-        let troubles = held.troubles();
-        assert_eq!(troubles.len(), 1, "{troubles:?}");
-        let told = serde_json::to_value(&troubles[0]).expect("JSON");
-        assert_eq!((&told["remote"], &told["vault"]), (&"lab".into(), &serde_json::Value::Null));
-        assert_eq!(told["what"], "nothing new begins on remote lab");
-        assert_eq!(told["because"], "3 jobs are on hold there: build, two, three");
-        assert!(troubles[0].fault.next.contains("`rotate retry build`"), "{told}");
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::facts::NotifierFacts;
+use crate::rotation::fault::Fault;
 use crate::rotation::time::Timestamp;
 use crate::token::NotifierName;
 
@@ -34,14 +35,16 @@ impl Book {
     pub(super) fn reached(&self, name: &NotifierName, now: Timestamp) {
         self.write(name, |facts| {
             facts.up = Some(true);
+            facts.trouble = None;
             facts.last_success = Some(now);
         });
     }
 
     /// A message was not taken, as far as is known.
-    pub(in crate::daemon) fn failed(&self, name: &NotifierName) {
+    pub(in crate::daemon) fn failed(&self, name: &NotifierName, fault: &Fault) {
         self.write(name, |facts| {
             facts.up = Some(false);
+            facts.trouble = Some(fault.clone());
             facts.failed += 1;
         });
     }
@@ -67,12 +70,13 @@ impl Book {
 
 fn unknown(name: &NotifierName) -> NotifierFacts {
     let notifier = name.clone();
-    NotifierFacts { notifier, up: None, last_success: None, waiting: 0, sent: 0, failed: 0, dropped: 0 }
+    NotifierFacts { notifier, up: None, last_success: None, trouble: None, waiting: 0, sent: 0, failed: 0, dropped: 0 }
 }
 
 #[cfg(test)]
 mod tests {
     use super::Book;
+    use crate::rotation::fault::{Fault, FaultCode};
     use crate::rotation::time::Timestamp;
     use crate::token::NotifierName;
 
@@ -85,7 +89,7 @@ mod tests {
         book.keep([&chat].into_iter());
         assert_eq!(book.all()[0].up, None);
         book.sent(&chat, now);
-        book.failed(&chat);
+        book.failed(&chat, &Fault::passing(FaultCode::NotifierUnreachable, "a", "b", "c"));
         book.waits(&chat, 3, 2);
         book.keep([&chat, &pager].into_iter());
         let facts = &book.all()[0];

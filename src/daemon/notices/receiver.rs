@@ -174,7 +174,7 @@ impl Receiver {
                     Post::Outbox(outbox) => outbox.failed(undelivered.setback, now),
                     Post::Mirror(mirror) => mirror.failed(undelivered.setback, now),
                 }
-                book.failed(name);
+                book.failed(name, &undelivered.fault);
                 self.say(Some(&undelivered.fault), "a notifier takes nothing; it is tried again");
                 false
             }

@@ -163,6 +163,7 @@ pub(super) fn busy() -> String {
             notifier,
             up: Some(true),
             last_success: None,
+            trouble: None,
             waiting: 0,
             sent: 0,
             failed: 0,
