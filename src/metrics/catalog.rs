@@ -90,7 +90,7 @@ catalog! {
     TOKEN_DANGLING = Gauge "rotated_token_dangling" ["remote", "token", "job"]
         "1 for each token that carries our mark and that no job knows.";
     TOKEN_DELETED_BY_OTHERS = Gauge "rotated_token_deleted_by_others" ["remote", "token", "job"]
-        "1 for each current token of a job that somebody else has deleted.";
+        "1 for each token in use by a job that somebody else has deleted.";
     TOKEN_RIGHTS_DRIFTED = Gauge "rotated_token_rights_drifted" ["remote", "token", "job"]
         "1 for each current token of a job whose rights are not those of its last rotation.";
     INVENTORY_LAST_SUCCESS = Gauge "rotated_inventory_last_success_timestamp_seconds" ["remote"]

@@ -20,6 +20,8 @@ const ROOT: &str = "root@pam";
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Known {
     current: Option<(TokenName, Expiry)>,
+    /// The fresh one of a rotation that is on hold, once destinations may have it.
+    fresh: Option<(TokenName, Expiry)>,
     /// What was granted, sorted; none where privilege separation is off, or nothing was recorded yet.
     grants: Option<Vec<Grant>>,
     /// Whether nothing is under way that changes either.
@@ -51,15 +53,21 @@ impl Knowledge {
 }
 
 fn known(ledger: &Ledger) -> Known {
-    let current = ledger.current().and_then(|name| Some((name.clone(), ledger.entries.get(name)?.expiry)));
+    let with_expiry = |name: &TokenName| Some((name.clone(), ledger.entries.get(name)?.expiry));
+    let current = ledger.current().and_then(with_expiry);
+    let fresh = ledger.rotation.as_ref().filter(|rotation| rotation.committed).map(|rotation| &rotation.fresh);
+    let fresh = fresh.filter(|name| ledger.hold.is_some() && ledger.current() != Some(*name)).and_then(with_expiry);
     let separate = ledger.mold.as_ref().is_some_and(|mold| mold.0);
-    let grants = ledger.grants.as_ref().filter(|_| separate && ledger.published).map(|grants| {
-        let mut grants = grants.to_vec();
-        grants.sort();
-        grants.dedup();
-        grants
-    });
-    Known { current, grants, still: ledger.rotation.is_none() && ledger.in_flight.is_none() }
+    let grants =
+        ledger.grants.as_ref().filter(|_| separate && ledger.published && ledger.rotation.is_none()).map(|grants| {
+            let mut grants = grants.to_vec();
+            grants.sort();
+            grants.dedup();
+            grants
+        });
+    // On hold nothing moves.
+    let still = ledger.in_flight.is_none() && (ledger.rotation.is_none() || ledger.hold.is_some());
+    Known { current, fresh, grants, still }
 }
 
 /// What a look at one remote gave.
@@ -90,7 +98,7 @@ pub(super) fn tokens(looked: &Looked<'_>, settings: &Settings, board: &Board) ->
             tokens.push(token(looked, settings, (&kin, board, &known), (id, seen)));
         }
     }
-    tokens.extend(known.iter().filter_map(|(id, known)| gone(looked, &kin, id, known)));
+    tokens.extend(known.iter().flat_map(|(id, known)| gone(looked, &kin, id, known)));
     tokens.sort_by(|a, b| a.token.cmp(&b.token));
     (tokens, odd)
 }
@@ -145,19 +153,18 @@ fn drifted(known: &Known, id: &TokenId, seen: &TokenSeen, acl: Option<&Acl>) -> 
     !seen.privsep || acl.is_some_and(|acl| acl.get(&id.to_string()).map_or(&[][..], Vec::as_slice) != granted)
 }
 
-/// A job's current token that is not there, although its owner can be seen.
-fn gone(looked: &Looked<'_>, kin: &Kin<'_>, id: &TokenId, known: &Known) -> Option<TokenFacts> {
-    let (name, expiry) = known.current.as_ref()?;
-    let theirs = looked.users.get(id.owner.as_str())?;
-    let job = kin.job(id)?.name.clone();
-    let gone = !theirs.contains_key(name);
-    gone.then(|| TokenFacts {
+/// Tokens of a job that destinations hold and that are not there, although their owner can be seen.
+fn gone(looked: &Looked<'_>, kin: &Kin<'_>, id: &TokenId, known: &Known) -> Vec<TokenFacts> {
+    let (Some(theirs), Some(job)) = (looked.users.get(id.owner.as_str()), kin.job(id)) else { return Vec::new() };
+    let missing = known.current.iter().chain(&known.fresh).filter(|(name, _)| !theirs.contains_key(name));
+    let facts = |(name, expiry): &(TokenName, Expiry)| TokenFacts {
         token: id.sibling(name),
-        job: Some(job),
+        job: Some(job.name.clone()),
         expiry: *expiry,
         first_seen: looked.now,
         risks: BTreeSet::from([Risk::DeletedByOthers]),
-    })
+    };
+    missing.map(facts).collect()
 }
 
 /// The job whose token it is, or one of the names it has used; and what it is to that job.
@@ -187,6 +194,7 @@ mod tests {
     use crate::facts::{Risk, TokenFacts};
     use crate::journal::sample::whole_life;
     use crate::proxmox::{Listing, TokenSeen};
+    use crate::rotation::fault::{Fault, FaultCode};
     use crate::rotation::ledger::{Ledger, LedgerKey, State};
     use crate::rotation::time::Timestamp;
     use crate::token::{Expiry, Grant, RemoteName};
@@ -387,6 +395,24 @@ mod tests {
         let mut hidden = Case::new(in_grace(), &[]);
         hidden.users.clear();
         hidden.check(&[]);
+    }
+
+    #[test]
+    fn on_hold_both_tokens_must_be_there() {
+        let fresh = format!("ci@pve!{FRESH}");
+        let published = until(|ledger| ledger.rotation.as_ref().is_some_and(|rotation| rotation.committed));
+        let held = |hold: bool| {
+            let (key, mut ledger) = published.clone();
+            let fault = Fault::lasting(FaultCode::AfterFailed, "x", "y", "z");
+            ledger.hold = hold.then(|| Box::new(fault));
+            ledger.in_flight = None;
+            Case::new((key, ledger), &[])
+        };
+        held(true).check(&[
+            ("ci@pve!deploy", Some("ci"), &[Risk::DeletedByOthers]),
+            (&fresh, Some("ci"), &[Risk::DeletedByOthers]),
+        ]);
+        held(false).check(&[]);
     }
 
     #[test]
