@@ -125,6 +125,8 @@ pub enum Ask {
     Pulse(oneshot::Sender<Pulse>),
     /// Nothing: look whether it is time to stop.
     Nudge,
+    /// Look at the tokens of these jobs now: somebody has seen that something is wrong with them.
+    Look(Vec<JobName>),
     /// The settings in force, and their remotes and Vaults.
     InForce(oneshot::Sender<(Arc<Settings>, Fleet)>),
     /// Rotations now. The answer comes when all errands have been sent.
@@ -204,6 +206,11 @@ impl Handle {
     pub(super) async fn nudge(&self) {
         let _ = self.asks.send(Ask::Nudge).await;
     }
+
+    /// Lets the service look at the tokens of these jobs now.
+    pub(super) async fn look(&self, jobs: Vec<JobName>) {
+        let _ = self.asks.send(Ask::Look(jobs)).await;
+    }
 }
 
 fn stopping() -> Fault {
@@ -230,6 +237,7 @@ impl Service {
                 let _ = reply.send(self.pulse(SystemClock.now()));
             }
             Ask::Nudge => {}
+            Ask::Look(jobs) => self.look(&jobs),
             Ask::InForce(reply) => {
                 let _ = reply.send((Arc::clone(&self.settings), self.fleet.clone()));
             }
@@ -265,6 +273,18 @@ impl Service {
             self.send(&key, errand, None)?;
         }
         Ok(names)
+    }
+
+    /// Those that have left the config meanwhile are nobody's business.
+    fn look(&mut self, jobs: &[JobName]) {
+        let now = SystemClock.now();
+        let keys: Vec<_> = jobs.iter().filter_map(|job| self.key_of(job).ok()).collect();
+        for key in keys {
+            if let Some(slot) = self.slots.get_mut(&key) {
+                slot.look_at = now;
+            }
+            self.enter(&key, now, now);
+        }
     }
 
     fn key_of(&self, job: &JobName) -> Result<Arc<LedgerKey>, Fault> {

@@ -176,7 +176,7 @@ impl Service {
 
     /// Enters when a resting token is woken: when something is due by itself, or when it is to be looked at; not before
     /// `least`.
-    fn enter(&mut self, key: &Arc<LedgerKey>, now: Timestamp, least: Timestamp) {
+    pub(super) fn enter(&mut self, key: &Arc<LedgerKey>, now: Timestamp, least: Timestamp) {
         let Some(slot) = self.slots.get_mut(key).filter(|slot| slot.place == Place::Rests) else { return };
         let job = slot.job.as_ref().map(|settings| &settings.job);
         let by_itself = self.board.with(key, |ledger| match ledger {

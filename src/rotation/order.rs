@@ -137,6 +137,8 @@ impl Ledger {
 
     fn forgive(&mut self) {
         if let Some(rotation) = self.rotation.as_mut() {
+            // It may have lain for days, and grace must not begin with a token that somebody has deleted meanwhile.
+            rotation.confirm_anew();
             rotation.trouble = None;
             rotation.rewrites = 0;
             rotation.names = 1;

@@ -187,6 +187,16 @@ impl Rotation {
         self.advance(destination, if after { Progress::Confirmed } else { Progress::Ready });
     }
 
+    /// What only waits for what must follow is read back once more before that, where it can be.
+    pub(super) fn confirm_anew(&mut self) {
+        if let Phase::Publishing(all) = &mut self.phase {
+            let readable = |name: &DestinationName| self.plan.destinations.get(name).is_some_and(|of| of.readable);
+            let confirmed =
+                all.iter_mut().filter(|(name, progress)| **progress == Progress::Confirmed && readable(name));
+            confirmed.for_each(|(_, progress)| *progress = Progress::Written);
+        }
+    }
+
     pub(super) fn recovered(&mut self, destination: &DestinationName, gave: Gave) {
         self.trouble = None;
         if gave == Gave::Found {

@@ -12,6 +12,7 @@ use crate::config::Settings;
 use crate::daemon::ask::{Ask, Handle};
 use crate::daemon::fleet::Fleet;
 use crate::daemon::slot::part;
+use crate::facts::Risk;
 use crate::rotation::fault::{Fault, FaultCode, Severity};
 use crate::rotation::time::Span;
 use crate::token::{JobName, RemoteName};
@@ -79,14 +80,18 @@ impl Cycle {
             let Some(name) = self.next().filter(|(_, at)| *at <= now).map(|(name, _)| name.clone()) else { return };
             self.due.remove(&name);
             let remote = fleet.remotes.get(&name).cloned();
-            let (settings, board, watch) =
-                (Arc::clone(settings), Arc::clone(&self.handle.board), Arc::clone(&self.handle.watch));
+            let (settings, handle) = (Arc::clone(settings), self.handle.clone());
             let whom = name.clone();
             let task = self.looks.spawn(async move {
                 match remote {
                     Some(Ok(remote)) => {
-                        let seen = look(&name, &remote, &settings, (&board, &watch), Rights::Managed).await?;
+                        let kept = (&handle.board, &handle.watch);
+                        let seen = look(&name, &remote, &settings, kept, Rights::Managed).await?;
                         told(&seen);
+                        let jobs = deprived(&seen);
+                        if !jobs.is_empty() {
+                            handle.look(jobs).await;
+                        }
                         Ok(())
                     }
                     Some(Err(fault)) => Err(fault),
@@ -146,6 +151,12 @@ impl Cycle {
         let is_free = |(name, _): &(&RemoteName, Instant)| !self.looked_at.values().any(|whom| whom == *name);
         self.due.iter().map(|(name, at)| (name, *at)).filter(is_free).min_by_key(|(_, at)| *at)
     }
+}
+
+/// The jobs whose tokens somebody else has deleted: they are repaired when they are looked at.
+fn deprived(seen: &Seen) -> Vec<JobName> {
+    let gone = seen.listed.tokens.iter().filter(|token| token.risks.contains(&Risk::DeletedByOthers));
+    gone.filter_map(|token| token.job.clone()).collect()
 }
 
 fn broke_off() -> Fault {

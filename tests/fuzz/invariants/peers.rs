@@ -116,7 +116,7 @@ async fn serve(mut queue: mpsc::Receiver<Ask>, asked: Arc<Mutex<Asked>>) {
         asked.looks += 1;
         match ask {
             Ask::Views(reply) | Ask::Page { reply, .. } => drop(reply.send(Vec::new())),
-            Ask::Pulse(_) | Ask::Nudge => {}
+            Ask::Pulse(_) | Ask::Nudge | Ask::Look(_) => {}
             Ask::InForce(reply) => {
                 let settings = SETTINGS.with(Arc::clone);
                 let empty = Settings { remotes: BTreeMap::new(), ..settings.as_ref().clone() };

@@ -23,6 +23,7 @@ mod log;
 mod logins;
 pub(crate) mod metrics;
 mod reload;
+mod repair;
 mod schema;
 mod stop;
 mod watched;

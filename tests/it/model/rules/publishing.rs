@@ -1,6 +1,6 @@
 //! R3 to R6 and R20: the secret is handed over, lost, found again and confirmed.
 
-use rotated::rotation::event::Reason;
+use rotated::rotation::event::{Order, Reason};
 use rotated::rotation::fault::{Fault, FaultCode};
 use rotated::rotation::job::Strategy;
 use rotated::rotation::ledger::{State, Verdict};
@@ -223,6 +223,34 @@ fn r20_a_failing_after_keeps_grace_from_beginning_and_ends_on_hold() {
     assert_eq!(play.held_for(), Some(FaultCode::ProxmoxForbidden));
     assert!(play.alive("ci") && play.alive(FIRST), "both tokens work");
     assert_eq!(play.state("ci"), "current");
+}
+
+#[test]
+fn r20_after_a_hold_what_was_confirmed_is_confirmed_anew() {
+    for (kinds, confirms) in [(&[Kind::File][..], 2), (&[Kind::WriteOnly], 0)] {
+        let mut play = begun(kinds);
+        play.site().aim("after d0", Mishap::Lasting, 1);
+        play.work();
+        play.order(Order::Retry).expect("an order");
+        play.work();
+        assert_eq!(play.verdict(), Some(Verdict::Rotated));
+        assert_eq!((play.current(), play.steps("publish").len()), (FIRST.to_owned(), 1), "it is not written again");
+        assert_eq!((play.steps("confirm").len(), play.steps("after").len()), (confirms, 2), "{kinds:?}");
+    }
+}
+
+#[test]
+fn r9_a_fresh_token_that_somebody_deletes_on_hold_is_replaced_before_grace() {
+    let mut play = begun(&[Kind::File]);
+    play.site().aim("after d0", Mishap::Lasting, 1);
+    play.work();
+    play.site().remove_token(FIRST);
+    play.order(Order::Retry).expect("an order");
+    play.work();
+    assert_eq!(play.verdict(), Some(Verdict::Rotated));
+    assert_ne!(play.current(), FIRST);
+    let current = play.current();
+    assert!(play.alive(&current), "grace began with a token that works");
 }
 
 #[test]
