@@ -90,17 +90,16 @@ macro_rules! alert_names {
             /// Whether only a listing of the remote can tell of it.
             #[must_use]
             pub fn is_of_listing(self) -> bool {
-                use AlertName as Name;
-                let all = [
-                    Name::TokenExpiring,
-                    Name::LoginExpiring,
-                    Name::TokenDeletedByOthers,
-                    Name::RightsDrifted,
-                    Name::InventoryPartial,
-                    Name::TokenNeverExpires,
-                    Name::TokenDangling,
-                ];
-                all.contains(&self)
+                matches!(
+                    self,
+                    Self::TokenExpiring
+                        | Self::LoginExpiring
+                        | Self::TokenDeletedByOthers
+                        | Self::RightsDrifted
+                        | Self::InventoryPartial
+                        | Self::TokenNeverExpires
+                        | Self::TokenDangling
+                )
             }
 
             /// How long it must last before somebody is told, so that what passes by itself wakes nobody.
