@@ -63,6 +63,8 @@ catalog! {
         "When the job is due next by calendar, age or expiry, in seconds since 1970.";
     JOB_NEXT_START = Gauge "rotated_job_next_start_timestamp_seconds" ["job"]
         "When a rotation may begin: when the job is due, or when its window opens after that, in seconds since 1970.";
+    JOB_TOKEN_EXPIRY = Gauge "rotated_job_token_expiry_timestamp_seconds" ["job", "remote", "token"]
+        "When the token that a job has in use expires, in seconds since 1970; absent if it never does.";
     JOB_LAST_SUCCESS = Gauge "rotated_job_last_success_timestamp_seconds" ["job"]
         "When a rotation of the job last reached its grace, in seconds since 1970.";
     JOB_HELD = Gauge "rotated_job_held" ["job"]

@@ -5,9 +5,9 @@ use std::fmt::Display;
 use super::catalog::{
     BUILD_INFO, CONFIG_RELOAD_SUCCESS, CONFIG_RELOADED, INVENTORY_LAST_SUCCESS, INVENTORY_LEFT_OUT, INVENTORY_PARTIAL,
     INVENTORY_TOKENS, JOB_AWAITING_RETIREMENT, JOB_BLOCKED, JOB_FAULT, JOB_HELD, JOB_INFO, JOB_LAST_SUCCESS,
-    JOB_NEXT_DUE, JOB_NEXT_START, JOB_PAUSED, JOB_PHASE, Metric, NOTIFICATIONS, NOTIFICATIONS_WAITING,
-    NOTIFIER_LAST_SUCCESS, NOTIFIER_UP, REMOTE_CLOCK_SKEW, REMOTE_LOGIN_EXPIRY, REMOTE_UP, TURNS_RUNNING,
-    TURNS_WAITING, VAULT_LOGIN_EXPIRY, VAULT_UP,
+    JOB_NEXT_DUE, JOB_NEXT_START, JOB_PAUSED, JOB_PHASE, JOB_TOKEN_EXPIRY, Metric, NOTIFICATIONS,
+    NOTIFICATIONS_WAITING, NOTIFIER_LAST_SUCCESS, NOTIFIER_UP, REMOTE_CLOCK_SKEW, REMOTE_LOGIN_EXPIRY, REMOTE_UP,
+    TURNS_RUNNING, TURNS_WAITING, VAULT_LOGIN_EXPIRY, VAULT_UP,
 };
 use super::page::{Page, sample};
 use crate::facts::{ConfigFacts, JobFacts, NotifierFacts, RemoteFacts, VaultFacts};
@@ -15,11 +15,12 @@ use crate::rotation::time::Timestamp;
 use crate::token::{Expiry, Instance, RemoteName};
 
 /// The families that are about single jobs.
-const JOB_FAMILIES: [Metric; 10] = [
+const JOB_FAMILIES: [Metric; 11] = [
     JOB_INFO,
     JOB_PHASE,
     JOB_NEXT_DUE,
     JOB_NEXT_START,
+    JOB_TOKEN_EXPIRY,
     JOB_LAST_SUCCESS,
     JOB_HELD,
     JOB_AWAITING_RETIREMENT,
@@ -53,6 +54,10 @@ impl Jobs {
             if let Some(at) = at {
                 self.put(&metric, &[name], at.seconds());
             }
+        }
+        if let (Some(Expiry::At(at)), Some(current)) = (job.expiry, &job.current) {
+            let token = job.token.sibling(current).to_string();
+            self.put(&JOB_TOKEN_EXPIRY, &[name, job.remote.as_str(), &token], at);
         }
         let flags = [
             (JOB_HELD, job.held),
