@@ -57,7 +57,9 @@ impl Kept {
         let Some((severity, since)) = self.worst.zip(self.first.iter().map(|alert| alert.since).min()) else {
             return Vec::new();
         };
-        let named: Vec<_> = self.first.iter().take(NAMED_MAX).map(|alert| alert.summary.as_str()).collect();
+        let mut first: Vec<_> = self.first.iter().collect();
+        first.sort_by_key(|alert| std::cmp::Reverse(alert.severity));
+        let named: Vec<_> = first.iter().take(NAMED_MAX).map(|alert| alert.summary.as_str()).collect();
         let labels = Labels::from([("remote".to_owned(), remote.to_string())]);
         vec![Alert {
             key: Key { name, labels },

@@ -54,6 +54,7 @@ impl Mirror {
     /// What is to be done now. Whoever sends the batch says [`Mirror::took`] or [`Mirror::failed`] before asking again.
     pub fn next(&mut self, standing: &Standing, least: Severity, now: Timestamp) -> Next<Batch> {
         self.compare(standing, least, now);
+        self.posted_at = self.posted_at.map(|at| at.min(now));
         let refresh = if self.posted.is_empty() { IDLE_REFRESH } else { REFRESH };
         let due = self.posted_at.filter(|_| self.news == 0).map_or(now, |at| at + refresh);
         let opens = self.pace.opens(PER_HOUR_MAX, now).max(due);

@@ -17,6 +17,7 @@ mod pace;
 mod servers;
 mod standing;
 mod thresholds;
+mod unknown;
 mod words;
 
 use std::collections::BTreeMap;
@@ -27,10 +28,11 @@ pub use decide::{Deciding, Failures, Rest, alerts};
 pub use failed::Failed;
 pub use gather::GATHERED_FROM;
 pub use mirror::{Batch, ENDED_KEPT, EXPIRES_AFTER, Mirror, Posted, REFRESH};
-pub use outbox::{GROUP_WAIT, MISSED_MAX, Message, Outbox, Rhythm, Told};
+pub use outbox::{GROUP_WAIT, MISSED_MAX, Message, Outbox, Rhythm, SETTLE, Told};
 pub use pace::{BACKOFF_FIRST, BACKOFF_MOST, HOUR, LASTING_PAUSE, Next, RETRY_AFTER_MOST, Setback};
 pub use standing::{FIRING_MAX, Standing};
 pub use thresholds::Thresholds;
+pub use unknown::Unknown;
 
 use crate::rotation::time::{Span, Timestamp};
 
@@ -85,21 +87,6 @@ macro_rules! alert_names {
                 // Of a test there is nothing more to tell than how notifiers are mended.
                 let heading = if self == Self::Test { "notifiers".to_owned() } else { self.as_str().to_lowercase() };
                 format!("file:///usr/share/doc/rotated/runbook.md#{heading}")
-            }
-
-            /// Whether only a listing of the remote can tell of it.
-            #[must_use]
-            pub fn is_of_listing(self) -> bool {
-                matches!(
-                    self,
-                    Self::TokenExpiring
-                        | Self::LoginExpiring
-                        | Self::TokenDeletedByOthers
-                        | Self::RightsDrifted
-                        | Self::InventoryPartial
-                        | Self::TokenNeverExpires
-                        | Self::TokenDangling
-                )
             }
 
             /// How long it must last before somebody is told, so that what passes by itself wakes nobody.

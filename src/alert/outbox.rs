@@ -16,8 +16,8 @@ pub const GROUP_WAIT: Span = Span::from_seconds(10);
 /// Repeats that are due within this time are told together.
 const REPEAT_TOGETHER: Span = Span::from_seconds(600);
 /// So long after a start nothing that was told before is called over unless it was seen to end: not everything has been
-/// looked at yet. What only a listing can tell is not called over before the remote was listed.
-const SETTLE: Span = Span::from_seconds(300);
+/// looked at yet. What has not been looked at at all is not called over before it was.
+pub const SETTLE: Span = Span::from_seconds(300);
 /// How many alerts are remembered that were over before they could be told.
 pub const MISSED_MAX: usize = 100;
 /// One part of so many of an hour's messages is kept for what is critical.
@@ -162,6 +162,8 @@ impl Outbox {
                 news.insert(alert.key.clone(), (Some(alert.clone()), now));
             }
         }
+        self.began = self.began.min(now);
+        self.told.values_mut().for_each(|told| told.at = told.at.min(now));
         let settled = now >= self.began + SETTLE;
         self.unseen.retain(|key| (!settled || standing.cannot_know(key)) && standing.fires(key).is_none());
         for key in self.told.keys().filter(|key| !self.unseen.contains(key)) {
@@ -171,7 +173,8 @@ impl Outbox {
         }
         for (key, (alert, since)) in std::mem::take(&mut self.unsaid) {
             match (news.get_mut(&key), alert) {
-                (Some((_, waits)), _) => *waits = since,
+                // A clock that was set back must not put anything off.
+                (Some((_, waits)), _) => *waits = since.min(now),
                 (None, Some(alert)) if !self.told.contains_key(&key) && since + GROUP_WAIT < now => self.miss(alert),
                 (None, Some(_) | None) => {}
             }

@@ -6,7 +6,8 @@ use proptest::prelude::*;
 
 use super::{GROUP_WAIT, MISSED_MAX, Message, Outbox, Rhythm, Told};
 use crate::alert::pace::{BACKOFF_FIRST, BACKOFF_MOST, HOUR, Next, Setback};
-use crate::alert::{Alert, AlertName, Key, Labels, Severity, Standing};
+use crate::alert::{Alert, AlertName, Key, Labels, Severity, Standing, Unknown};
+use crate::facts::RemoteFacts;
 use crate::rotation::time::{Span, Timestamp};
 
 const RHYTHM: Rhythm = Rhythm { least: Severity::Warning, repeat: Span::from_days(1), per_hour_max: 20 };
@@ -203,13 +204,23 @@ fn a_restart_tells_nothing_anew_and_loses_no_end() {
 
 #[test]
 fn what_only_a_listing_can_tell_is_not_over_before_the_remote_was_listed() {
-    let (remote, held) = ("lab".parse().expect("a name"), alert(1, Severity::Critical));
+    let held = alert(1, Severity::Critical);
+    let remote = |listed: bool| RemoteFacts {
+        remote: "lab".parse().expect("a name"),
+        up: Some(listed),
+        clock_skew: None,
+        login_expiry: None,
+        login_job: None,
+        listed_at: listed.then_some(at(0)),
+        partial: false,
+        blocked: false,
+    };
     let labels = Labels::from([("remote".to_owned(), "lab".to_owned()), ("token".to_owned(), "ci@pve!x".to_owned())]);
     let expiring = Alert { key: Key { name: AlertName::TokenExpiring, labels }, ..held.clone() };
     let told = [held.clone(), expiring.clone()].map(|alert| Told { alert, at: at(0) });
     let mut outbox = Outbox::new(told, at(0));
     let mut standing = Standing::default();
-    standing.lacks(BTreeSet::from([remote]));
+    standing.lacks(Unknown::of(&[remote(false)], &[], &[]));
     let later = at(0) + super::SETTLE;
     outbox.next(&standing, &RHYTHM, later);
     let Next::Send(message) = outbox.next(&standing, &RHYTHM, later + GROUP_WAIT) else { panic!("the hold is over") };
@@ -218,7 +229,7 @@ fn what_only_a_listing_can_tell_is_not_over_before_the_remote_was_listed() {
     let day = later + Span::from_days(1);
     assert_eq!(outbox.next(&standing, &RHYTHM, day), Next::Rest);
     // Listed, and nothing is the matter any more.
-    standing.lacks(BTreeSet::new());
+    standing.lacks(Unknown::of(&[remote(true)], &[], &[]));
     outbox.next(&standing, &RHYTHM, day);
     let Next::Send(message) = outbox.next(&standing, &RHYTHM, day + GROUP_WAIT) else { panic!("it is over") };
     assert_eq!(message.resolved, [expiring]);

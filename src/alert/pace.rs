@@ -50,6 +50,9 @@ pub(super) struct Pace {
 impl Pace {
     /// When there is room for the next try, at most `most` within an hour.
     pub(super) fn opens(&mut self, most: usize, now: Timestamp) -> Timestamp {
+        // What lies ahead is of a clock that was set back since.
+        self.tries.retain(|at| *at <= now);
+        self.not_before = self.not_before.filter(|at| at.since(now) <= RETRY_AFTER_MOST);
         while self.tries.front().is_some_and(|oldest| *oldest + HOUR <= now) {
             self.tries.pop_front();
         }
@@ -114,6 +117,17 @@ mod tests {
         assert_eq!(pace.opens(99, at(0)), at(0));
         pace.failed(Setback::Passing(None), at(0));
         assert_eq!(pace.opens(99, at(0)), at(0) + BACKOFF_FIRST);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_puts_nothing_off() {
+        let (mut pace, day) = (Pace::default(), 86_400);
+        pace.tries(at(day));
+        pace.failed(Setback::Lasting, at(day));
+        assert_eq!(pace.opens(1, at(0)), at(0));
+        pace.tries(at(0));
+        pace.failed(Setback::Lasting, at(0));
+        assert_eq!(pace.opens(9, at(1)), at(0) + LASTING_PAUSE, "what is of this clock counts");
     }
 
     #[test]

@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Alert, Key};
+use super::unknown::Unknown;
+use super::{Alert, AlertName, Key};
 use crate::rotation::time::Timestamp;
-use crate::token::RemoteName;
 
 /// How many alerts may stand at a time; further ones are counted and come in when there is room.
 pub const FIRING_MAX: usize = 10_000;
@@ -17,7 +17,7 @@ pub struct Standing {
     /// What somebody was told of before this process began: it fires again at once when it is seen.
     known: BTreeSet<Key>,
     left_out: usize,
-    unlisted: BTreeSet<RemoteName>,
+    unknown: Unknown,
 }
 
 #[derive(Debug, Clone)]
@@ -35,6 +35,7 @@ impl Standing {
 
     /// What is the matter now, all of it.
     pub fn see(&mut self, alerts: BTreeMap<Key, Alert>, now: Timestamp) {
+        let before = self.turned(&alerts);
         self.all.retain(|key, _| alerts.contains_key(key));
         self.left_out = 0;
         for (key, mut alert) in alerts {
@@ -47,25 +48,56 @@ impl Standing {
                 }
                 None if full => self.left_out += 1,
                 None => {
-                    self.all.insert(key, One { alert, seen: now, fires: known });
+                    let (seen, fires) = before.get(&about(&key)).copied().unwrap_or((now, false));
+                    self.all.insert(key, One { alert, seen, fires: fires || known });
                 }
             }
         }
         for (key, standing) in &mut self.all {
+            // A clock that was set back must not put anything off.
+            standing.seen = standing.seen.min(now);
             standing.fires |= standing.seen + key.name.pending() <= now;
         }
     }
 
-    /// These remotes have not been listed since the start: what is the matter with tokens there is not known yet.
-    pub fn lacks(&mut self, unlisted: BTreeSet<RemoteName>) {
-        self.unlisted = unlisted;
+    /// Since when what was told one by one and is now told as one has lasted, or the other way round, and whether any of it
+    /// fires: it must not have to last anew for that.
+    fn turned(&self, alerts: &BTreeMap<Key, Alert>) -> BTreeMap<(AlertName, String), (Timestamp, bool)> {
+        let gathered = |key: &Key| key.labels.len() == 1;
+        let mut turns: BTreeMap<_, (bool, bool)> = BTreeMap::new();
+        for key in alerts.keys().filter(|key| !self.all.contains_key(key)) {
+            let (one, many) = turns.entry(about(key)).or_default();
+            *(if gathered(key) { many } else { one }) = true;
+        }
+        let mut since: BTreeMap<_, (Timestamp, bool)> = BTreeMap::new();
+        for (key, standing) in self.all.iter().filter(|(key, _)| !alerts.contains_key(key)) {
+            let turned = turns.get(&about(key)).is_some_and(|(one, many)| if gathered(key) { *one } else { *many });
+            if turned {
+                let (seen, fires) = since.entry(about(key)).or_insert((standing.seen, false));
+                *seen = standing.seen.min(*seen);
+                *fires |= standing.fires;
+            }
+        }
+        since
+    }
+
+    /// This has not been looked at since the start.
+    pub fn lacks(&mut self, unknown: Unknown) {
+        self.unknown = unknown;
     }
 
     /// Whether nobody knows yet if that is still the matter.
     #[must_use]
     pub fn cannot_know(&self, key: &Key) -> bool {
-        let is_of = |remote: &RemoteName| key.labels.get("remote").is_some_and(|of| of == remote.as_str());
-        key.name.is_of_listing() && self.unlisted.iter().any(is_of)
+        self.unknown.hides(key)
+    }
+
+    /// What was told before this process began and has not been seen by now is over: should it come back, it must last
+    /// as long as anything new.
+    pub fn settle(&mut self) {
+        let mut known = std::mem::take(&mut self.known);
+        known.retain(|key| self.cannot_know(key));
+        self.known = known;
     }
 
     /// What fires.
@@ -91,6 +123,11 @@ impl Standing {
     pub fn left_out(&self) -> usize {
         self.left_out
     }
+}
+
+/// What single and gathered alerts have in common; an alert about no remote is never gathered.
+fn about(key: &Key) -> (AlertName, String) {
+    (key.name, key.labels.get("remote").cloned().unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -128,6 +165,52 @@ mod tests {
         assert_eq!(standing.next(), None);
         standing.see(alerts(down, 0, 0), at(1001));
         assert_eq!(standing.firing().count(), 0);
+    }
+
+    #[test]
+    fn what_is_gathered_goes_on_to_last() {
+        let about = |tokens: &[&str]| {
+            let key = |token: &&str| {
+                let token = Some(*token).filter(|token| !token.is_empty());
+                let labels = [("remote", Some("lab")), ("token", token)];
+                let labels = labels.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())));
+                Key { name: AlertName::TokenNeverExpires, labels: labels.collect() }
+            };
+            let alert = |key: Key| {
+                let (summary, description) = (String::new(), String::new());
+                (key.clone(), Alert { key, severity: Severity::Info, summary, description, since: at(0) })
+            };
+            tokens.iter().map(key).map(alert).collect::<BTreeMap<_, _>>()
+        };
+        let mut standing = Standing::default();
+        standing.see(about(&["a", "b"]), at(0));
+        standing.see(about(&["a", "b"]), at(3600));
+        assert_eq!(standing.firing().count(), 2);
+        standing.see(about(&[""]), at(3630));
+        assert_eq!(standing.firing().count(), 1, "all of them as one, at once");
+        standing.see(about(&["a", "b", "c"]), at(3660));
+        assert_eq!(standing.firing().count(), 3, "and one by one again");
+        // What is new beside what is over is new.
+        standing.see(about(&["d"]), at(3690));
+        assert_eq!((standing.firing().count(), standing.next()), (0, Some(at(7290))));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_puts_nothing_off() {
+        let (mut standing, down) = (Standing::default(), AlertName::RemoteUnreachable);
+        standing.see(alerts(down, 1, 0), at(90_000));
+        standing.see(alerts(down, 1, 0), at(0));
+        assert_eq!(standing.next(), Some(at(600)));
+    }
+
+    #[test]
+    fn what_was_told_and_is_over_when_all_is_known_must_last_anew() {
+        let down = AlertName::RemoteUnreachable;
+        let mut standing = Standing::knowing(alerts(down, 1, 0).into_keys());
+        standing.see(alerts(down, 0, 0), at(0));
+        standing.settle();
+        standing.see(alerts(down, 1, 900), at(900));
+        assert_eq!((standing.firing().count(), standing.next()), (0, Some(at(1500))));
     }
 
     #[test]

@@ -152,10 +152,18 @@ impl Service {
         // Made in one go, the map is as dense as can be.
         self.slots = slots.into_iter().map(|slot| (Arc::clone(&slot.key), slot)).collect();
         self.timetable = super::timetable::Timetable::default();
+        // Jobs may stand on other ground now.
+        self.holds.clear();
         let keys: Vec<_> = self.slots.keys().cloned().collect();
-        for key in keys {
-            self.count_hold(&key);
-            self.enter(&key, now, now);
+        for key in &keys {
+            self.count_hold(key);
+        }
+        for key in &keys {
+            if let Some(slot) = self.slots.get_mut(key) {
+                slot.blocked = false;
+            }
+            self.block_if_due(key, now);
+            self.enter(key, now, now);
         }
     }
 

@@ -129,12 +129,17 @@ impl Remote {
         self.shared.session.rotator()
     }
 
-    /// What is to be said where only some users are shown to the rotator; none where all are, or where the remote does
-    /// not tell.
-    pub async fn hidden_users(&self) -> Option<Fault> {
-        let login = self.known_login()?;
-        let own = self.permissions(&login).await.ok()?;
-        (!own.sees_all_users()).then(|| self.users_hidden(&login))
+    /// What is to be said where only some users are shown to the rotator; none where all are.
+    ///
+    /// # Errors
+    /// The remote does not tell.
+    pub async fn hidden_users(&self) -> Result<Option<Fault>, Fault> {
+        let login = match self.known_login() {
+            Some(login) => login,
+            None => self.current_login().await?,
+        };
+        let own = self.permissions(&login).await?;
+        Ok((!own.sees_all_users()).then(|| self.users_hidden(&login)))
     }
 
     /// What is to be said where only some users are shown to `login`, the rotator's own.

@@ -19,7 +19,7 @@ use crate::token::{JobName, RemoteName};
 
 /// So many remotes are looked at together: each answer may be long.
 const LOOKS_MAX: usize = 4;
-/// What did not answer is asked again after this, if the interval is longer.
+/// What did not answer is asked again after this, if the interval is longer, whoever it was that found it away.
 const RETRY: Span = Span::from_seconds(120);
 /// Without any remote the config is looked at this often; a reload is told of anyway.
 const IDLE: Duration = Duration::from_secs(3600);
@@ -37,6 +37,7 @@ pub(in crate::daemon) async fn keep(handle: Handle) {
     };
     while let Ok((settings, fleet)) = cycle.handle.ask(Ask::InForce).await {
         cycle.go_over(&settings).await;
+        cycle.hurry(&fleet);
         cycle.start(&settings, &fleet);
         cycle.rest(settings.daemon.inventory).await;
     }
@@ -73,6 +74,19 @@ impl Cycle {
         }
     }
 
+    /// Remotes that did not answer the last request are asked soon, so that it is known when they do again.
+    fn hurry(&mut self, fleet: &Fleet) {
+        let soon = Instant::now() + RETRY.to_std();
+        let is_away = |name: &RemoteName| {
+            fleet
+                .remotes
+                .get(name)
+                .is_some_and(|remote| remote.as_ref().is_ok_and(|remote| remote.vitals().up() == Some(false)))
+        };
+        let away = self.due.iter_mut().filter(|(name, _)| is_away(name));
+        away.for_each(|(_, at)| *at = soon.min(*at));
+    }
+
     /// Starts what is due, as far as there is room.
     fn start(&mut self, settings: &Arc<Settings>, fleet: &Fleet) {
         let now = Instant::now();
@@ -106,6 +120,7 @@ impl Cycle {
     async fn rest(&mut self, interval: Span) {
         let full = self.looks.len() >= LOOKS_MAX;
         let wake = self.next().filter(|_| !full).map_or_else(|| Instant::now() + IDLE, |(_, at)| at);
+        let wake = wake.min(Instant::now() + RETRY.to_std());
         let watch = Arc::clone(&self.handle.watch);
         let ended = timeout_at(wake, async {
             tokio::select! {

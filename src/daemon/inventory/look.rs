@@ -54,6 +54,9 @@ pub(super) async fn look(
     let before = Knowledge::of(&Kin::new(settings, name), name, board);
     let users = remote.listing().await?;
     let hidden = remote.hidden_users().await;
+    // Where that could not be asked, it is as it was.
+    let partial = hidden.as_ref().map_or_else(|_| watch.inventory.of(name).is_some_and(|l| l.partial), Option::is_some);
+    let hidden = hidden.ok().flatten();
     let acl = match rights {
         Rights::Managed if !before.has_grants() => None,
         Rights::Managed | Rights::All => Some(remote.all_grants().await),
@@ -63,7 +66,7 @@ pub(super) async fn look(
         users: Arc::clone(&users),
         acl: acl.as_ref().and_then(|acl| acl.as_ref().ok()).cloned(),
         before,
-        partial: hidden.is_some(),
+        partial,
         settings: Arc::clone(settings),
         board: Arc::clone(board),
     };

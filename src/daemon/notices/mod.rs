@@ -22,7 +22,7 @@ use super::clock::SystemClock;
 use super::fleet::Fleet;
 use super::observe::{self, Blocked, JobPages};
 use super::slot::Ground;
-use crate::alert::{Alert, Deciding, Failed, Key, Rest, Severity, Standing};
+use crate::alert::{Alert, Deciding, Failed, Key, Rest, SETTLE, Severity, Standing, Unknown};
 use crate::config::Settings;
 use crate::notify::letter::Sender;
 use crate::rotation::event::Event;
@@ -135,10 +135,18 @@ impl Desk {
         self.go_over(Arc::clone(&settings), &fleet);
         if let Some(least) = settings.notifiers.values().map(|options| options.min_severity).min() {
             let alerts = self.alerts(&settings, &fleet, least).await?;
-            self.standing.see(alerts, SystemClock.now());
+            let now = SystemClock.now();
+            self.standing.see(alerts, now);
+            if now >= self.began + SETTLE {
+                self.standing.settle();
+            }
             if self.standing.left_out() > 0 {
                 tracing::warn!(left_out = self.standing.left_out(), "there are more alerts than can be told");
             }
+        } else {
+            // Nobody is told anything, and nothing ripens.
+            self.standing.see(BTreeMap::new(), SystemClock.now());
+            self.failed = Failed::default();
         }
         let now = Instant::now();
         self.looks_at = now + LOOK_INTERVAL;
@@ -158,13 +166,17 @@ impl Desk {
         limits.unlisted = limits.unlisted.max(settings.daemon.inventory.times(2));
         let failures = self.failed.within(limits.failing_within, now);
         let mut remotes = observe::remotes(&self.handle, settings, fleet, &Blocked::new());
-        let unlisted = remotes.iter().filter(|remote| remote.listed_at.is_none());
-        self.standing.lacks(unlisted.map(|remote| remote.remote.clone()).collect());
+        let notifiers = observe::notifiers(&self.handle);
+        let mut unknown = Unknown::of(&remotes, &observe::vaults(settings, fleet, &Blocked::new()), &notifiers);
+        let counts = now < self.began + limits.failing_within;
         let mut deciding = Deciding::new((&limits, least), &remotes, now);
         let mut pages = JobPages::new(&self.handle);
         while let Some(page) = pages.next().await? {
             deciding.jobs(&page, &failures);
+            let may_fail = page.iter().filter(|job| counts && !job.faults.is_empty());
+            may_fail.for_each(|job| unknown.may_fail(&job.job));
         }
+        self.standing.lacks(unknown);
         let blocked = pages.blocked();
         for remote in &mut remotes {
             remote.blocked = blocked.contains(&Ground::Remote(remote.remote.clone()));
@@ -172,7 +184,7 @@ impl Desk {
         Ok(deciding.all(&Rest {
             remotes: &remotes,
             vaults: &observe::vaults(settings, fleet, &blocked),
-            notifiers: &observe::notifiers(&self.handle),
+            notifiers: &notifiers,
             tokens: &observe::tokens(&self.handle),
             config_loaded: self.handle.watch.config().loaded,
             began: self.began,
@@ -194,8 +206,12 @@ impl Desk {
 
     /// When something is to be sent, or has lasted long enough to fire, if nothing happens before.
     fn wakes(&self) -> Option<Instant> {
-        let wakes = self.receivers.values().filter_map(Receiver::wakes).chain(self.standing.next()).min()?;
-        Some(Instant::now() + wakes.since(SystemClock.now()).to_std())
+        let (now, began) = (SystemClock.now(), Instant::now());
+        let instant = |at: Timestamp| began + at.since(now).to_std();
+        // What is ripe is found by a look, and that may have to rest.
+        let ripe = self.standing.next().map(|at| instant(at).max(self.rests_until));
+        let sends = self.receivers.values().filter_map(Receiver::wakes).min().map(instant);
+        ripe.into_iter().chain(sends).min()
     }
 
     async fn wait(&mut self, feed: &mut Feed<Arc<Told>>, wakes: Option<Instant>) -> Woken {
