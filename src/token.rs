@@ -278,6 +278,15 @@ impl Expiry {
         }
     }
 
+    /// The earlier of the two.
+    #[must_use]
+    pub fn sooner(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Never, end) | (end, Self::Never) => end,
+            (Self::At(one), Self::At(another)) => Self::At(one.min(another)),
+        }
+    }
+
     /// Whether it has passed at `now_seconds`. The server's own test is `expire < now` (PVE contract section 1).
     #[must_use]
     pub fn has_passed(self, now_seconds: i64) -> bool {

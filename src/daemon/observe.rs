@@ -19,7 +19,7 @@ use crate::rotation::ledger::{Ledger, LedgerKey, State, Verdict};
 use crate::rotation::name::is_family;
 use crate::rotation::ports::Clock;
 use crate::rotation::time::{Span, Timestamp};
-use crate::token::{RemoteName, TokenId, VaultName};
+use crate::token::{Expiry, RemoteName, TokenId, VaultName};
 use crate::vault::Vault;
 
 /// Where nothing new begins by itself, because too much is on hold there.
@@ -57,7 +57,15 @@ impl JobPages {
                 *self.held.entry(ground).or_default() += 1;
             }
         }
-        Ok(Some(page.iter().filter_map(|view| Some(job(view, view.job.as_ref()?, self.now))).collect()))
+        let ends = |job: &Job| self.handle.watch.inventory.of(&job.remote).map(|l| l.owner_ends(&job.token.owner));
+        let facts = |view: &View| {
+            let settings = view.job.as_ref()?;
+            let mut facts = job(view, settings, self.now);
+            // Without its owner the token is worth nothing.
+            facts.expiry = facts.expiry.map(|expiry| expiry.sooner(ends(&settings.job).unwrap_or(Expiry::Never)));
+            Some(facts)
+        };
+        Ok(Some(page.iter().filter_map(facts).collect()))
     }
 
     /// Where nothing new begins by itself, once all pages were read.
@@ -125,7 +133,8 @@ pub(super) fn remotes(handle: &Handle, settings: &Settings, fleet: &Fleet, block
         let listed = handle.watch.inventory.of(name);
         RemoteFacts {
             remote: name.clone(),
-            up: remote.and_then(|remote| remote.vitals().up()),
+            // One that cannot be set up answers nothing.
+            up: fleet.remotes.get(name).and_then(|remote| remote.as_ref().map_or(Some(false), |r| r.vitals().up())),
             clock_skew: remote.and_then(|remote| remote.vitals().clock_skew()),
             login_expiry: login.and_then(|login| listed.as_ref()?.expiry(login)),
             login_job: jobs.get(name).map(|job| (*job).clone()),
@@ -155,7 +164,7 @@ pub(super) fn vaults(settings: &Settings, fleet: &Fleet, blocked: &Blocked) -> V
         let left = vault.and_then(Vault::login_left);
         VaultFacts {
             vault: name.clone(),
-            up: vault.and_then(|vault| vault.vitals().up()),
+            up: fleet.vaults.get(name).map_or(Some(false), |vault| vault.vitals().up()),
             login_expiry: left.map(|left| now + Span::from_seconds(left.as_secs())),
             blocked: blocked.contains(&Ground::Vault(name.clone())),
         }

@@ -3,13 +3,16 @@
 //! A caller gets only a read that began after it asked, so it never sees less than was true when it asked.
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::classify::Cause;
 use super::session::stopped;
+use crate::rotation::fault::FaultCode;
 
 /// Most callers that wait for one read; further ones wait for room.
 pub(super) const LOOKERS_MAX: usize = 1024;
@@ -52,12 +55,17 @@ where
         if batch.is_empty() {
             continue;
         }
-        let seen = read().await.map(Arc::new);
+        let seen = AssertUnwindSafe(read()).catch_unwind().await.unwrap_or_else(|_| Err(panicked())).map(Arc::new);
         for caller in batch.drain(..) {
             // A caller that has gone away needs no answer.
             let _ = caller.send(seen.clone());
         }
     }
+}
+
+fn panicked() -> Cause {
+    let next = "please report it with the log around it";
+    Cause::lasting(FaultCode::Internal, "reading it panicked", next)
 }
 
 #[cfg(test)]
@@ -70,6 +78,22 @@ mod tests {
     use tokio::task::JoinSet;
 
     use super::Look;
+
+    #[tokio::test]
+    async fn a_read_that_panics_is_told_and_the_next_one_is_made() {
+        let begun = Arc::new(AtomicUsize::new(0));
+        let mut owner = JoinSet::new();
+        let look = Look::new(&mut owner, move || {
+            let number = begun.fetch_add(1, Ordering::SeqCst);
+            async move {
+                assert!(number > 0, "the first one");
+                Ok(number)
+            }
+        });
+        let cause = look.look().await.expect_err("it panicked");
+        assert_eq!(cause.because, "reading it panicked");
+        assert_eq!(look.look().await.ok().as_deref(), Some(&1));
+    }
 
     #[tokio::test(start_paused = true)]
     async fn callers_share_only_reads_that_began_after_they_asked() {

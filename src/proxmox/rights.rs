@@ -7,11 +7,16 @@ use super::wire::{AclRow, Permissions, User};
 use crate::rotation::fault::FaultCode;
 use crate::token::{Expiry, Grant, TOKEN_NAME_BYTES_MAX, TokenId, TokenName};
 
+/// When a disabled user ended: long ago.
+const DISABLED: Expiry = Expiry::At(1);
+
 /// A token as the remote lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenSeen {
     /// When it expires.
     pub expiry: Expiry,
+    /// When its owner expires, and so it works no more (PVE contract section 1); a moment long past if the owner is disabled.
+    pub owner_ends: Expiry,
     /// Whether it has only its own ACL entries.
     pub privsep: bool,
     /// Its comment; empty if it has none.
@@ -80,6 +85,7 @@ pub(super) fn listing(users: Vec<User>) -> Result<Listing, Cause> {
     let mut listing = Listing::new();
     for user in users {
         let mut tokens = BTreeMap::new();
+        let owner_ends = if user.enable.0 { Expiry::from_wire(user.expire.0) } else { DISABLED };
         for token in user.tokens.unwrap_or_default() {
             if token.tokenid.len() > TOKEN_NAME_BYTES_MAX {
                 // The server has no limit; one this long is never ours.
@@ -88,7 +94,8 @@ pub(super) fn listing(users: Vec<User>) -> Result<Listing, Cause> {
             }
             let name = token.tokenid.parse::<TokenName>().map_err(|error| odd(&error.to_string()))?;
             let comment = token.comment.unwrap_or_default();
-            let seen = TokenSeen { expiry: Expiry::from_wire(token.expire.0), privsep: token.privsep.0, comment };
+            let expiry = Expiry::from_wire(token.expire.0);
+            let seen = TokenSeen { expiry, owner_ends, privsep: token.privsep.0, comment };
             if tokens.insert(name, seen).is_some() {
                 return Err(odd(&format!("{} has two tokens of one name", user.userid)));
             }

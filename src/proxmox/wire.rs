@@ -161,9 +161,22 @@ pub(super) struct Version {
 #[derive(Debug, serde::Deserialize)]
 pub(super) struct User {
     pub userid: String,
+    /// 0 for one who is disabled.
+    #[serde(default = "yes")]
+    pub enable: Flag,
+    #[serde(default = "never")]
+    pub expire: Seconds,
     /// Null when the user has none; the contract also allows it to be absent.
     #[serde(default)]
     pub tokens: Option<Vec<Token>>,
+}
+
+fn yes() -> Flag {
+    Flag(true)
+}
+
+fn never() -> Seconds {
+    Seconds(0)
 }
 
 /// One token in a user's row.

@@ -71,6 +71,8 @@ fn known(ledger: &Ledger) -> Known {
 pub(super) struct Looked<'l> {
     pub(super) remote: &'l RemoteName,
     pub(super) users: &'l Listing,
+    /// Whether that is all of them: who is not there is nowhere.
+    pub(super) whole: bool,
     /// The ACL entries by token; none if they were not asked for, or may not be seen.
     pub(super) acl: Option<&'l Acl>,
     /// What ledgers said before.
@@ -108,11 +110,12 @@ fn token(
     (kin, board, known): Site<'_>,
     (id, seen): (TokenId, &TokenSeen),
 ) -> TokenFacts {
+    let expiry = seen.expiry.sooner(seen.owner_ends);
     let managed = managed(kin, board, looked.remote, &id);
     let state = managed.as_ref().and_then(|(_, state)| *state);
     let mark = Mark::on(&id.name, &seen.comment);
     let ours = mark.is_some_and(|mark| mark.instance == settings.daemon.instance);
-    let mut risks = alone(&id.owner, seen, looked.now);
+    let mut risks = alone(&id.owner, (seen, expiry), looked.now);
     // What a job has retired is meant to have expired.
     if matches!(state, Some(State::Expired { .. } | State::Resting | State::Reviving)) {
         risks.remove(&Risk::Expired);
@@ -130,16 +133,16 @@ fn token(
         risks.insert(Risk::RightsDrifted);
     }
     let job = job.map(|job| job.name.clone());
-    TokenFacts { token: id, job, expiry: seen.expiry, first_seen: looked.now, risks }
+    TokenFacts { token: id, job, expiry, first_seen: looked.now, risks }
 }
 
 /// What speaks against a token, whoever has it.
-fn alone(owner: &Owner, seen: &TokenSeen, now: Timestamp) -> BTreeSet<Risk> {
+fn alone(owner: &Owner, (seen, expiry): (&TokenSeen, Expiry), now: Timestamp) -> BTreeSet<Risk> {
     let risks = [
-        (Risk::NeverExpires, seen.expiry == Expiry::Never),
+        (Risk::NeverExpires, expiry == Expiry::Never),
         (Risk::NoPrivilegeSeparation, !seen.privsep),
         (Risk::OwnedByRoot, owner.as_str() == ROOT),
-        (Risk::Expired, seen.expiry.has_passed(now.seconds())),
+        (Risk::Expired, expiry.has_passed(now.seconds())),
     ];
     risks.into_iter().filter(|(_, holds)| *holds).map(|(risk, _)| risk).collect()
 }
@@ -150,10 +153,12 @@ fn drifted(known: &Known, id: &TokenId, seen: &TokenSeen, acl: Option<&Acl>) -> 
     !seen.privsep || acl.is_some_and(|acl| acl.get(&id.to_string()).map_or(&[][..], Vec::as_slice) != granted)
 }
 
-/// Tokens of a job that destinations hold and that are not there, although their owner can be seen.
+/// Tokens of a job that destinations hold and that are not there, although their owner could be seen.
 fn gone(looked: &Looked<'_>, kin: &Kin<'_>, id: &TokenId, known: &Known) -> Vec<TokenFacts> {
-    let (Some(theirs), Some(job)) = (looked.users.get(id.owner.as_str()), kin.job(id)) else { return Vec::new() };
-    let missing = known.current.iter().chain(&known.fresh).filter(|(name, _)| !theirs.contains_key(name));
+    let theirs = looked.users.get(id.owner.as_str());
+    let Some(job) = kin.job(id).filter(|_| theirs.is_some() || looked.whole) else { return Vec::new() };
+    let is_there = |name: &TokenName| theirs.is_some_and(|theirs| theirs.contains_key(name));
+    let missing = known.current.iter().chain(&known.fresh).filter(|(name, _)| !is_there(name));
     let facts = |(name, expiry): &(TokenName, Expiry)| TokenFacts {
         token: id.sibling(name),
         job: Some(job.name.clone()),
@@ -181,7 +186,7 @@ pub(super) fn managed<'s>(
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
     use std::sync::Arc;
 
     use super::{Knowledge, Looked, tokens};
@@ -227,7 +232,7 @@ mod tests {
     }
 
     fn seen(expiry: Expiry, privsep: bool, comment: &str) -> TokenSeen {
-        TokenSeen { expiry, privsep, comment: comment.to_owned() }
+        TokenSeen { expiry, owner_ends: Expiry::Never, privsep, comment: comment.to_owned() }
     }
 
     fn users(tokens: &[(&str, TokenSeen)]) -> Listing {
@@ -249,11 +254,12 @@ mod tests {
         after: (LedgerKey, Ledger),
         users: Listing,
         acl: Option<BTreeMap<String, Vec<Grant>>>,
+        whole: bool,
     }
 
     impl Case {
         fn new(ledger: (LedgerKey, Ledger), tokens: &[(&str, TokenSeen)]) -> Self {
-            Self { before: ledger.clone(), after: ledger, users: users(tokens), acl: Some(granted()) }
+            Self { before: ledger.clone(), after: ledger, users: users(tokens), acl: Some(granted()), whole: false }
         }
 
         fn tokens(&self) -> (Vec<TokenFacts>, usize) {
@@ -263,7 +269,8 @@ mod tests {
             let (settings, remote) = (settings(), lab());
             let before = Knowledge::of(&Kin::new(&settings, &remote), &remote, &board(&self.before));
             let (users, acl, before) = (&self.users, self.acl.as_ref(), &before);
-            let looked = Looked { remote: &remote, users, acl, before, now: Timestamp::from_seconds(1_795_590_000) };
+            let (whole, now) = (self.whole, Timestamp::from_seconds(1_795_590_000));
+            let looked = Looked { remote: &remote, users, whole, acl, before, now };
             tokens(&looked, &settings, &board(&self.after))
         }
 
@@ -393,6 +400,21 @@ mod tests {
         let mut hidden = Case::new(in_grace(), &[]);
         hidden.users.clear();
         hidden.check(&[]);
+        // It is there no more, as all users are shown.
+        hidden.whole = true;
+        hidden.check(&[(&fresh, Some("ci"), &[Risk::DeletedByOthers])]);
+    }
+
+    #[test]
+    fn a_token_ends_with_its_owner() {
+        let mut ending = seen(LATER, true, "");
+        ending.owner_ends = Expiry::At(1);
+        let never = TokenSeen { expiry: Expiry::Never, ..ending.clone() };
+        let case = Case::new(in_grace(), &[("ci@pve!deployed", ending), ("ci@pve!never", never)]);
+        let (found, _) = case.tokens();
+        for token in found.iter().filter(|token| token.job.is_none()) {
+            assert_eq!((token.expiry, &token.risks), (Expiry::At(1), &BTreeSet::from([Risk::Expired])), "{token:?}");
+        }
     }
 
     #[test]

@@ -12,11 +12,11 @@ use crate::daemon::clock::SystemClock;
 use crate::daemon::watch::Watch;
 use crate::facts::{Risk, TokenFacts};
 use crate::metrics::TokenText;
-use crate::proxmox::{Listing, Remote};
+use crate::proxmox::{Listing, Remote, TokenSeen};
 use crate::rotation::fault::{Fault, FaultCode};
 use crate::rotation::ports::Clock;
 use crate::rotation::time::Timestamp;
-use crate::token::{Grant, RemoteName};
+use crate::token::{Expiry, Grant, RemoteName};
 
 /// ACL entries by the id of their token.
 pub(super) type Acl = BTreeMap<String, Vec<Grant>>;
@@ -56,6 +56,7 @@ pub(super) async fn look(
     let hidden = remote.hidden_users().await;
     // Where that could not be asked, it is as it was.
     let partial = hidden.as_ref().map_or_else(|_| watch.inventory.of(name).is_some_and(|l| l.partial), Option::is_some);
+    let whole = matches!(hidden, Ok(None));
     let hidden = hidden.ok().flatten();
     let acl = match rights {
         Rights::Managed if !before.has_grants() => None,
@@ -67,6 +68,7 @@ pub(super) async fn look(
         acl: acl.as_ref().and_then(|acl| acl.as_ref().ok()).cloned(),
         before,
         partial,
+        whole,
         settings: Arc::clone(settings),
         board: Arc::clone(board),
     };
@@ -82,6 +84,7 @@ struct Work {
     acl: Option<Arc<Acl>>,
     before: Knowledge,
     partial: bool,
+    whole: bool,
     settings: Arc<Settings>,
     board: Arc<Board>,
 }
@@ -90,15 +93,25 @@ impl Work {
     fn done(self, inventory: &Inventory) -> Arc<Listed> {
         let now = SystemClock.now();
         let (users, acl, before) = (&*self.users, self.acl.as_deref(), &self.before);
-        let looked = Looked { remote: &self.name, users, acl, before, now };
+        let looked = Looked { remote: &self.name, users, whole: self.whole, acl, before, now };
         let (all, odd) = tokens(&looked, &self.settings, &self.board);
         let count = users.values().map(BTreeMap::len).sum();
         let (mut tokens, surplus) = fitting(all, inventory.room(&self.name));
         remember(inventory, &self.name, &mut tokens, now);
         let text = TokenText::of(&self.name, &tokens);
         let (tokens, left_out, partial) = (Arc::new(tokens), odd + surplus, self.partial);
-        inventory.put(&self.name, Listed { at: now, tokens, count, left_out, partial, text })
+        let owners = ending(users);
+        inventory.put(&self.name, Listed { at: now, tokens, owners, count, left_out, partial, text })
     }
+}
+
+/// The owners who expire or are disabled, and when.
+fn ending(users: &Listing) -> BTreeMap<String, Expiry> {
+    let ends = |(owner, tokens): (&String, &BTreeMap<_, TokenSeen>)| {
+        let ends = tokens.values().next()?.owner_ends;
+        (ends != Expiry::Never).then(|| (owner.clone(), ends))
+    };
+    users.iter().filter_map(ends).collect()
 }
 
 /// No more than there is room for; those of jobs are kept in any case, or nobody would be told of them.

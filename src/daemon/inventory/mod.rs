@@ -25,9 +25,10 @@ use crate::facts::TokenFacts;
 use crate::metrics::TokenText;
 use crate::rotation::ports::Clock;
 use crate::rotation::time::Timestamp;
-use crate::token::{Expiry, RemoteName, TokenId};
+use crate::token::{Expiry, Owner, RemoteName, TokenId};
 
-/// So many tokens are kept, over all remotes, and always those of jobs; the rest are counted.
+/// So many tokens are kept over all remotes, or, where one has taken more than its share, up to twice as many; always
+/// those of jobs. The rest are counted.
 const TOKENS_MAX: usize = 100_000;
 
 /// The tokens on one remote, as they were listed last.
@@ -37,6 +38,8 @@ pub(super) struct Listed {
     pub(super) at: Timestamp,
     /// In the order of ids.
     pub(super) tokens: Arc<Vec<TokenFacts>>,
+    /// Owners of tokens who expire or are disabled, and when: then none of their tokens works.
+    owners: BTreeMap<String, Expiry>,
     /// How many there are on the remote.
     pub(super) count: usize,
     /// How many of them are not kept.
@@ -48,6 +51,11 @@ pub(super) struct Listed {
 }
 
 impl Listed {
+    /// When the owner expires, as far as is known.
+    pub(super) fn owner_ends(&self, owner: &Owner) -> Expiry {
+        self.owners.get(owner.as_str()).copied().unwrap_or(Expiry::Never)
+    }
+
     /// When this token expires; none if it is not there.
     pub(super) fn expiry(&self, id: &TokenId) -> Option<Expiry> {
         let at = self.tokens.binary_search_by(|token| token.token.cmp(id)).ok()?;
@@ -95,7 +103,9 @@ impl Inventory {
     fn room(&self, remote: &RemoteName) -> usize {
         let held = self.held();
         let others = held.listed.iter().filter(|(name, _)| *name != remote).map(|(_, listed)| listed.tokens.len());
-        TOKENS_MAX.saturating_sub(others.sum())
+        // Whoever fills one remote with tokens must not blind us for the others.
+        let remotes = held.known.as_ref().map_or(1, BTreeSet::len).max(1);
+        TOKENS_MAX.saturating_sub(others.sum()).max(TOKENS_MAX / remotes)
     }
 
     fn put(&self, remote: &RemoteName, listed: Listed) -> Arc<Listed> {
@@ -128,6 +138,7 @@ impl Inventory {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::sync::Arc;
 
     use super::{Inventory, Listed};
@@ -146,7 +157,7 @@ mod tests {
 
     fn listed() -> Listed {
         let (at, tokens, text) = (Timestamp::from_seconds(7), Arc::default(), TokenText::default());
-        Listed { at, tokens, count: 0, left_out: 0, partial: false, text }
+        Listed { at, tokens, owners: BTreeMap::new(), count: 0, left_out: 0, partial: false, text }
     }
 
     #[test]
