@@ -20,6 +20,8 @@ pub struct Facts {
     pub version: &'static str,
     /// How the last reload went.
     pub config: ConfigFacts,
+    /// The daemon's own logs.
+    pub logs: Vec<LogFacts>,
     /// Every job of the config, in the order of remotes and tokens.
     pub jobs: Vec<JobFacts>,
     /// Every remote of the config.
@@ -40,6 +42,15 @@ pub struct ConfigFacts {
     pub loaded: bool,
     /// When the one in force was read.
     pub loaded_at: Timestamp,
+}
+
+/// Whether the daemon can write down what it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogFacts {
+    /// Which: `journal` or `audit`.
+    pub log: &'static str,
+    /// Whether the last write went well.
+    pub writable: bool,
 }
 
 /// What is known of one job.

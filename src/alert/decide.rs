@@ -7,7 +7,8 @@ use std::sync::Arc;
 use super::gather::Gather;
 use super::words::{held, late, risky};
 use super::{Alert, AlertName, Key, Labels, Severity, Thresholds};
-use crate::facts::{Facts, JobFacts, NotifierFacts, RemoteFacts, Risk, TokenFacts, VaultFacts};
+use crate::facts::{Facts, JobFacts, LogFacts, NotifierFacts, RemoteFacts, Risk, TokenFacts, VaultFacts};
+use crate::rotation::fault::Fault;
 use crate::rotation::time::{Span, Timestamp};
 use crate::token::{Expiry, JobName, RemoteName, TokenId};
 
@@ -28,6 +29,8 @@ pub struct Rest<'a> {
     pub notifiers: &'a [NotifierFacts],
     /// The tokens on each remote as they were listed last.
     pub tokens: &'a BTreeMap<RemoteName, Arc<Vec<TokenFacts>>>,
+    /// The daemon's own logs.
+    pub logs: &'a [LogFacts],
     /// Whether the last attempt to read the config went well.
     pub config_loaded: bool,
     /// When the daemon began to look: what it has not seen yet is not late.
@@ -62,6 +65,7 @@ pub fn alerts(
         vaults: &facts.vaults,
         notifiers: &facts.notifiers,
         tokens: &facts.tokens,
+        logs: &facts.logs,
         config_loaded: facts.config.loaded,
         began,
     })
@@ -117,6 +121,7 @@ impl<'a> Deciding<'a> {
         rest.remotes.iter().for_each(|remote| self.remote(remote, rest.began));
         rest.vaults.iter().for_each(|vault| self.vault(vault));
         rest.notifiers.iter().for_each(|notifier| self.notifier(notifier));
+        rest.logs.iter().for_each(|log| self.log(*log));
         self.config(rest.config_loaded);
         self.found.all()
     }
@@ -222,10 +227,12 @@ impl<'a> Deciding<'a> {
     }
 
     fn failing(&mut self, job: &JobFacts, failures: Option<&(usize, Timestamp)>) {
-        let Some((count, since)) = failures.filter(|(count, _)| *count >= self.limits.failing) else { return };
-        let (name, within) = (&job.job, self.limits.failing_within);
         // What went well in the end leaves no fault.
         let Some(fault) = job.faults.first() else { return };
+        let (name, within) = (&job.job, self.limits.failing_within);
+        let Some((count, since)) = failures.filter(|(count, _)| *count >= self.limits.failing) else {
+            return self.stands(job, fault);
+        };
         self.tell_on(&job.remote, AlertName::RotationFailing, Severity::Warning, || Said {
             labels: labels([("job", name.to_string()), ("remote", job.remote.to_string())]),
             summary: format!("{count} steps of {name} failed within {within}"),
@@ -234,6 +241,20 @@ impl<'a> Deciding<'a> {
                 fault.what, fault.code, fault.because, fault.next
             ),
             since: *since,
+        });
+    }
+
+    /// What is not tried again and again, or is no step at all: no look, no plan, no journal.
+    fn stands(&mut self, job: &JobFacts, fault: &Fault) {
+        if job.held {
+            return;
+        }
+        let now = self.now;
+        self.tell_on(&job.remote, AlertName::FaultStands, Severity::Warning, || Said {
+            labels: labels([("job", job.job.to_string()), ("remote", job.remote.to_string())]),
+            summary: format!("something stands against {}: {} [{}]", job.job, fault.what, fault.code),
+            description: format!("It did so for an hour, because: {}. Next: {}.", fault.because, fault.next),
+            since: now,
         });
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Failures, alerts};
 use crate::alert::{Alert, AlertName, Severity, Thresholds};
-use crate::facts::{ConfigFacts, Facts, JobFacts, NotifierFacts, RemoteFacts, Risk, TokenFacts, VaultFacts};
+use crate::facts::{ConfigFacts, Facts, JobFacts, LogFacts, NotifierFacts, RemoteFacts, Risk, TokenFacts, VaultFacts};
 use crate::rotation::event::Reason;
 use crate::rotation::fault::{Fault, FaultCode};
 use crate::rotation::time::{Span, Timestamp};
@@ -83,6 +83,7 @@ fn facts() -> Facts {
         instance: "ops1".parse().expect("a name"),
         version: "1",
         config: ConfigFacts { loaded: true, loaded_at: NOW },
+        logs: vec![LogFacts { log: "journal", writable: true }],
         jobs: vec![job()],
         remotes: vec![remote()],
         vaults: vec![vault()],
@@ -222,6 +223,7 @@ fn what_is_wrong_with_remotes_and_vaults_is_told() {
     check(|facts| facts.vaults[0].blocked = true, warning(AlertName::TooManyHolds));
     check(|facts| facts.notifiers[0].up = Some(false), warning(AlertName::NotifierFailing));
     check(|facts| facts.config.loaded = false, warning(AlertName::ConfigNotLoaded));
+    check(|facts| facts.logs[0].writable = false, Some((AlertName::LogUnwritable, Severity::Critical)));
     check(|facts| facts.jobs[0].awaits_retirement = true, Some((AlertName::AwaitingRetirement, Severity::Info)));
 }
 
@@ -247,7 +249,7 @@ fn steps_that_fail_again_and_again_are_told() {
         |facts: &Facts, failures| decided(facts, failures).iter().map(|alert| alert.key.name).collect::<Vec<_>>();
     assert_eq!(named(&facts, 3), [], "it went well in the end");
     facts.jobs[0].faults = vec![Fault::passing(FaultCode::VaultSealed, "a", "b", "c")];
-    assert_eq!((named(&facts, 2), named(&facts, 3)), (vec![], vec![AlertName::RotationFailing]));
+    assert_eq!((named(&facts, 2), named(&facts, 3)), (vec![AlertName::FaultStands], vec![AlertName::RotationFailing]));
 }
 
 #[test]
@@ -265,6 +267,8 @@ fn each_name_is_decided_by_something() {
     second.job = "web".parse().expect("a name");
     second.next_start = Some(NOW - HOUR.times(2));
     second.awaits_retirement = true;
+    second.faults = vec![Fault::passing(FaultCode::VaultSealed, "a", "b", "c")];
+    facts.logs[0].writable = false;
     facts.jobs[0].held = true;
     facts.jobs[0].faults = vec![Fault::passing(FaultCode::VaultSealed, "a", "b", "c")];
     facts.jobs[0].expiry = Some(expires_in(HOUR));

@@ -109,6 +109,10 @@ alert_names! {
     RotationOverdue = "RotatedRotationOverdue" for 5 m,
     /// Steps of one job fail again and again.
     RotationFailing = "RotatedRotationFailing" for 15 m,
+    /// Something has stood against a job for an hour, whether a step of it failed or not.
+    FaultStands = "RotatedFaultStands" for 60 m,
+    /// The journal or the audit log cannot be written.
+    LogUnwritable = "RotatedLogUnwritable" for 5 m,
     /// A remote does not answer.
     RemoteUnreachable = "RotatedRemoteUnreachable" for 10 m,
     /// A Vault does not answer.

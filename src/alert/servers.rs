@@ -2,7 +2,7 @@
 
 use super::decide::{Deciding, Said, labels, moment};
 use super::{AlertName, Labels, Severity};
-use crate::facts::{NotifierFacts, RemoteFacts, VaultFacts};
+use crate::facts::{LogFacts, NotifierFacts, RemoteFacts, VaultFacts};
 use crate::rotation::time::{Span, Timestamp};
 
 impl Deciding<'_> {
@@ -158,6 +158,26 @@ impl Deciding<'_> {
                 summary: format!("the notifier {name} takes no messages"),
                 description: format!("{} alerts wait for it. `rotate notify test {name}` tells why.", facts.waiting),
                 since: facts.last_success.unwrap_or(self.now),
+            },
+        );
+    }
+
+    pub(super) fn log(&mut self, facts: LogFacts) {
+        if facts.writable {
+            return;
+        }
+        let log = facts.log;
+        self.tell(
+            AlertName::LogUnwritable,
+            Severity::Critical,
+            Said {
+                labels: labels([("log", log.to_owned())]),
+                summary: format!("the daemon cannot write its {log}"),
+                description:
+                    "Without its journal it does nothing: nothing is rotated or retired. What the audit log misses \
+                              is written later. `rotate status` tells what is in the way, most often a full disk."
+                        .to_owned(),
+                since: self.now,
             },
         );
     }

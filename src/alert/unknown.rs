@@ -63,6 +63,8 @@ impl Unknown {
             AlertName::JobHeld
             | AlertName::RotationOverdue
             | AlertName::TooManyHolds
+            | AlertName::FaultStands
+            | AlertName::LogUnwritable
             | AlertName::ConfigNotLoaded
             | AlertName::AwaitingRetirement
             | AlertName::JobPaused

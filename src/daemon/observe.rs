@@ -11,7 +11,7 @@ use super::fleet::Fleet;
 use super::service::HOLDS_MAX;
 use super::slot::{Ground, stands_on};
 use crate::config::{JobSettings, Settings};
-use crate::facts::{JobFacts, NotifierFacts, RemoteFacts, TokenFacts, VaultFacts};
+use crate::facts::{JobFacts, LogFacts, NotifierFacts, RemoteFacts, TokenFacts, VaultFacts};
 use crate::protocol::words::phase;
 use crate::rotation::fault::Fault;
 use crate::rotation::job::Job;
@@ -149,6 +149,13 @@ pub(super) fn remotes(handle: &Handle, settings: &Settings, fleet: &Fleet, block
 /// Whether a job rotates this token, by its name alone.
 fn is_of(job: &Job, id: &TokenId) -> bool {
     job.token.owner == id.owner && (job.token.name == id.name || is_family(&job.token.name, &id.name))
+}
+
+/// The daemon's own logs.
+pub(super) fn logs(handle: &Handle) -> Vec<LogFacts> {
+    let audit = handle.audit.troubles().is_empty();
+    let of = |(log, writable)| LogFacts { log, writable };
+    [("journal", handle.journal.is_well()), ("audit", audit)].map(of).to_vec()
 }
 
 /// Every notifier of the config.

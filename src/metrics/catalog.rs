@@ -121,6 +121,8 @@ catalog! {
         "When the notifier last took a message, in seconds since 1970.";
     NOTIFICATIONS_WAITING = Gauge "rotated_notifications_waiting" ["notifier"]
         "Alerts that the notifier has not been told of yet.";
+    LOG_WRITABLE = Gauge "rotated_log_writable" ["log"]
+        "Whether the last write to the daemon's journal or audit log went well.";
     CONFIG_RELOADED = Gauge "rotated_config_last_reload_successful" []
         "Whether the last attempt to read the config went well; if not, an older one is in force.";
     CONFIG_RELOAD_SUCCESS = Gauge "rotated_config_last_reload_success_timestamp_seconds" []

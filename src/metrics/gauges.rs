@@ -5,12 +5,12 @@ use std::fmt::Display;
 use super::catalog::{
     BUILD_INFO, CONFIG_RELOAD_SUCCESS, CONFIG_RELOADED, INVENTORY_LAST_SUCCESS, INVENTORY_LEFT_OUT, INVENTORY_PARTIAL,
     INVENTORY_TOKENS, JOB_AWAITING_RETIREMENT, JOB_BLOCKED, JOB_FAULT, JOB_HELD, JOB_INFO, JOB_LAST_SUCCESS,
-    JOB_NEXT_DUE, JOB_NEXT_START, JOB_PAUSED, JOB_PHASE, JOB_TOKEN_EXPIRY, Metric, NOTIFICATIONS,
+    JOB_NEXT_DUE, JOB_NEXT_START, JOB_PAUSED, JOB_PHASE, JOB_TOKEN_EXPIRY, LOG_WRITABLE, Metric, NOTIFICATIONS,
     NOTIFICATIONS_WAITING, NOTIFIER_LAST_SUCCESS, NOTIFIER_UP, REMOTE_CLOCK_SKEW, REMOTE_LOGIN_EXPIRY, REMOTE_UP,
     TURNS_RUNNING, TURNS_WAITING, VAULT_LOGIN_EXPIRY, VAULT_UP,
 };
 use super::page::{Page, sample};
-use crate::facts::{ConfigFacts, JobFacts, NotifierFacts, RemoteFacts, VaultFacts};
+use crate::facts::{ConfigFacts, JobFacts, LogFacts, NotifierFacts, RemoteFacts, VaultFacts};
 use crate::rotation::time::Timestamp;
 use crate::token::{Expiry, Instance, RemoteName};
 
@@ -131,6 +131,11 @@ pub fn of_notifiers(notifiers: &[NotifierFacts], page: &mut Page) {
     let success = |fact: &NotifierFacts| fact.last_success.map(Timestamp::seconds);
     each(page, &NOTIFIER_LAST_SUCCESS, notifiers, success, |fact| fact.notifier.as_str());
     each(page, &NOTIFICATIONS_WAITING, notifiers, |fact| Some(fact.waiting), |fact| fact.notifier.as_str());
+}
+
+/// Whether the daemon's own logs can be written.
+pub fn of_logs(logs: &[LogFacts], page: &mut Page) {
+    each(page, &LOG_WRITABLE, logs, |fact| Some(u8::from(fact.writable)), |fact| fact.log);
 }
 
 /// How the config in force came to be.

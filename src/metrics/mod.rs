@@ -18,7 +18,7 @@ mod tokens;
 
 pub use self::catalog::{CATALOG, Kind, Metric};
 pub use self::counts::{Counts, Measured};
-pub use self::gauges::{Beat, Jobs, of_config, of_inventory, of_notifiers, of_remotes, of_service, of_vaults};
+pub use self::gauges::{Beat, Jobs, of_config, of_inventory, of_logs, of_notifiers, of_remotes, of_service, of_vaults};
 pub use self::page::{CONTENT_TYPE, Page};
 pub use self::process::of_process;
 pub use self::tokens::TokenText;

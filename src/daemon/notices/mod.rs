@@ -186,6 +186,7 @@ impl Desk {
             vaults: &observe::vaults(settings, fleet, &blocked),
             notifiers: &notifiers,
             tokens: &observe::tokens(&self.handle),
+            logs: &observe::logs(&self.handle),
             config_loaded: self.handle.watch.config().loaded,
             began: self.began,
         }))

@@ -40,6 +40,7 @@ async fn made(handle: &Handle) -> Result<Page, Fault> {
     metrics::of_remotes(&observe::remotes(handle, &settings, &fleet, &blocked), &mut page);
     metrics::of_vaults(&observe::vaults(&settings, &fleet, &blocked), &mut page);
     metrics::of_notifiers(&observe::notifiers(handle), &mut page);
+    metrics::of_logs(&observe::logs(handle), &mut page);
     metrics::of_config(handle.watch.config(), &mut page);
     let beat = Beat { running: pulse.turning, waiting: pulse.waiting };
     metrics::of_service(beat, env!("CARGO_PKG_VERSION"), &settings.daemon.instance, &mut page);

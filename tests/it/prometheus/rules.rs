@@ -14,15 +14,17 @@ const TESTS: [&str; 2] = ["tests/data/prometheus/rules_test.yml", "tests/data/pr
 const RUNBOOK: &str = "file:///usr/share/doc/rotated/runbook.md";
 
 /// Every alert that Prometheus may raise.
-const ALERTS: [&str; 21] = [
+const ALERTS: [&str; 23] = [
     "RotatedAwaitingRetirement",
     "RotatedClockSkew",
     "RotatedConfigNotLoaded",
     "RotatedDown",
+    "RotatedFaultStands",
     "RotatedInventoryPartial",
     "RotatedInventoryStale",
     "RotatedJobHeld",
     "RotatedJobPaused",
+    "RotatedLogUnwritable",
     "RotatedLoginExpiring",
     "RotatedNotifierFailing",
     "RotatedRemoteUnreachable",
