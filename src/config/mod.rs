@@ -57,6 +57,7 @@ use section::Section;
 use shared::Shared;
 use vault::Vaults;
 
+use crate::alert::Thresholds;
 use crate::notify::options::NotifierOptions;
 use crate::proxmox::options::{Login, RemoteOptions};
 use crate::reference::Local;
@@ -93,6 +94,15 @@ pub struct Settings {
     pub vaults: BTreeMap<VaultName, VaultOptions>,
     /// `[job.NAME]`.
     pub jobs: BTreeMap<JobName, Arc<JobSettings>>,
+}
+
+impl Settings {
+    /// From when on something is worth an alert; remotes that are listed rarely are not late for that.
+    #[must_use]
+    pub fn limits(&self) -> Thresholds {
+        let limits = self.alerts.thresholds;
+        Thresholds { unlisted: limits.unlisted.max(self.daemon.inventory.times(2)), ..limits }
+    }
 }
 
 /// Reads `path`, then `conf.d/*.toml` beside it in the order of their names.

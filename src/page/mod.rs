@@ -21,6 +21,7 @@ use self::remark::{TOLD_OF_JOBS, Tone};
 use self::row::{Drawn, Judged, Row};
 use self::scale::{Mark, Scale};
 use self::trouble::Trouble;
+use crate::alert::Thresholds;
 use crate::facts::{ConfigFacts, JobFacts, NotifierFacts, RemoteFacts, Risk, TokenFacts, VaultFacts};
 use crate::protocol::times;
 use crate::rotation::time::Timestamp;
@@ -49,6 +50,8 @@ pub struct Rest {
     pub version: &'static str,
     /// How the last reload went.
     pub config: ConfigFacts,
+    /// From when on a remote's clock and listing are wrong.
+    pub limits: Thresholds,
     /// Every remote.
     pub remotes: Vec<RemoteFacts>,
     /// Every Vault.

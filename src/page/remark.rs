@@ -1,4 +1,5 @@
-//! What there is to say of jobs and tokens, and how it is meant. The limits are those of the alerts.
+//! What there is to say of jobs and tokens, and how it is meant. The limits are those that alerts have unless the config
+//! says otherwise.
 
 use std::collections::BTreeSet;
 

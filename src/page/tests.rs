@@ -1,6 +1,7 @@
 //! What the page says of fleets: nothing, everything, and too much.
 
 use super::{JOBS_MAX, Page, Rest, STYLE, TOKENS_MAX, WRONG_MAX, policy};
+use crate::alert::Thresholds;
 use crate::facts::{ConfigFacts, JobFacts, NotifierFacts, RemoteFacts, Risk, TokenFacts, VaultFacts};
 use crate::rotation::event::Reason;
 use crate::rotation::fault::{Fault, FaultCode};
@@ -74,6 +75,7 @@ fn rest() -> Rest {
         instance: "ops1".parse().expect("a name"),
         version: "1.2.3",
         config: ConfigFacts { loaded: true, loaded_at: NOW - days(2) },
+        limits: Thresholds::default(),
         remotes: vec![remote()],
         vaults: Vec::new(),
         notifiers: Vec::new(),
@@ -238,6 +240,7 @@ fn then_jobs_follow_in_the_order_of_what_is_next_and_tokens_of_others() {
 fn troubled() -> Rest {
     Rest {
         config: ConfigFacts { loaded: false, loaded_at: NOW - days(2) },
+        limits: Thresholds::default(),
         remotes: vec![
             RemoteFacts { up: Some(false), clock_skew: Some(-90), blocked: true, ..remote() },
             RemoteFacts {

@@ -5,14 +5,10 @@ use serde::Serialize;
 use super::Rest;
 use super::remark::{EXPIRES_SOON, moment};
 use super::row::{Piece, pieces};
+use crate::alert::Thresholds;
 use crate::facts::{NotifierFacts, RemoteFacts, VaultFacts};
 use crate::protocol::times::{absolute, relative, span};
 use crate::rotation::time::{Span, Timestamp};
-
-/// A clock that is off by more is called wrong, in seconds.
-const SKEW_SECONDS_MAX: u64 = 30;
-/// A remote's tokens must have been listed within this time.
-const LISTED_WITHIN: Span = Span::from_seconds(3 * 3600);
 
 const DOCTOR: &str = "`rotate doctor` says why";
 const HIDDEN: &str =
@@ -34,7 +30,7 @@ pub(super) fn all(rest: &Rest, now: Timestamp) -> Vec<Trouble> {
         let text = format!("the config on disk is wrong; the one of {} is in force", absolute(rest.config.loaded_at));
         found.push((text, "`rotate check` prints every problem; mend them, then `rotate reload`".to_owned()));
     }
-    rest.remotes.iter().for_each(|remote| of_remote(remote, now, &mut found));
+    rest.remotes.iter().for_each(|remote| of_remote(remote, &rest.limits, now, &mut found));
     rest.vaults.iter().for_each(|vault| of_vault(vault, now, &mut found));
     rest.notifiers.iter().for_each(|notifier| of_notifier(notifier, &mut found));
     found.into_iter().map(|(text, next)| Trouble { text, next: pieces(&next) }).collect()
@@ -42,7 +38,7 @@ pub(super) fn all(rest: &Rest, now: Timestamp) -> Vec<Trouble> {
 
 type Found = Vec<(String, String)>;
 
-fn of_remote(facts: &RemoteFacts, now: Timestamp, found: &mut Found) {
+fn of_remote(facts: &RemoteFacts, limits: &Thresholds, now: Timestamp, found: &mut Found) {
     let name = &facts.remote;
     if facts.up == Some(false) {
         found.push((format!("remote {name} does not answer"), DOCTOR.to_owned()));
@@ -55,13 +51,13 @@ fn of_remote(facts: &RemoteFacts, now: Timestamp, found: &mut Found) {
     if let Some(end) = login {
         ends(&format!("remote {name}"), end, "make a new token for it, or give it a job", now, found);
     }
-    if let Some(skew) = facts.clock_skew.filter(|skew| skew.unsigned_abs() > SKEW_SECONDS_MAX) {
+    if let Some(skew) = facts.clock_skew.filter(|skew| skew.unsigned_abs() > limits.clock_skew.seconds()) {
         let way = if skew > 0 { "ahead of" } else { "behind" };
         let by = span(Span::from_seconds(skew.unsigned_abs()));
         let next = "check the time service (`timedatectl`) on both sides";
         found.push((format!("the clock of remote {name} is {by} {way} ours"), next.to_owned()));
     }
-    if let Some(at) = facts.listed_at.filter(|at| now.since(*at) > LISTED_WITHIN) {
+    if let Some(at) = facts.listed_at.filter(|at| now.since(*at) > limits.unlisted) {
         let text = format!("the tokens of remote {name} were last listed {}", relative(now, at));
         found.push((text, "`rotate tokens` tries it now and says what is wrong".to_owned()));
     }

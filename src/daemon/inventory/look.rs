@@ -13,7 +13,7 @@ use crate::daemon::watch::Watch;
 use crate::facts::{Risk, TokenFacts};
 use crate::metrics::TokenText;
 use crate::proxmox::{Listing, Remote, TokenSeen};
-use crate::rotation::fault::{Fault, FaultCode};
+use crate::rotation::fault::{Fault, FaultCode, Severity};
 use crate::rotation::ports::Clock;
 use crate::rotation::time::Timestamp;
 use crate::token::{Expiry, Grant, RemoteName};
@@ -69,6 +69,7 @@ pub(super) async fn look(
         before,
         partial,
         whole,
+        acl_unanswered: matches!(&acl, Some(Err(fault)) if fault.severity != Severity::Lasting),
         settings: Arc::clone(settings),
         board: Arc::clone(board),
     };
@@ -85,6 +86,7 @@ struct Work {
     before: Knowledge,
     partial: bool,
     whole: bool,
+    acl_unanswered: bool,
     settings: Arc<Settings>,
     board: Arc<Board>,
 }
@@ -94,14 +96,28 @@ impl Work {
         let now = SystemClock.now();
         let (users, acl, before) = (&*self.users, self.acl.as_deref(), &self.before);
         let looked = Looked { remote: &self.name, users, whole: self.whole, acl, before, now };
-        let (all, odd) = tokens(&looked, &self.settings, &self.board);
+        let (mut all, odd) = tokens(&looked, &self.settings, &self.board);
         let count = users.values().map(BTreeMap::len).sum();
+        if self.acl_unanswered {
+            keep_drift(inventory, &self.name, &mut all);
+        }
         let (mut tokens, surplus) = fitting(all, inventory.room(&self.name));
         remember(inventory, &self.name, &mut tokens, now);
         let text = TokenText::of(&self.name, &tokens);
         let (tokens, left_out, partial) = (Arc::new(tokens), odd + surplus, self.partial);
         let owners = ending(users);
         inventory.put(&self.name, Listed { at: now, tokens, owners, count, left_out, partial, text })
+    }
+}
+
+/// What could not be asked this time is as it was.
+fn keep_drift(inventory: &Inventory, remote: &RemoteName, tokens: &mut [TokenFacts]) {
+    let Some(before) = inventory.of(remote) else { return };
+    let drifted = before.tokens.iter().filter(|token| token.risks.contains(&Risk::RightsDrifted));
+    for before in drifted {
+        if let Ok(at) = tokens.binary_search_by(|token| token.token.cmp(&before.token)) {
+            tokens[at].risks.insert(Risk::RightsDrifted);
+        }
     }
 }
 
@@ -145,10 +161,13 @@ fn panicked(remote: &RemoteName) -> Fault {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::sync::Arc;
 
-    use super::fitting;
-    use crate::facts::TokenFacts;
+    use super::super::{Inventory, Listed};
+    use super::{fitting, keep_drift};
+    use crate::facts::{Risk, TokenFacts};
+    use crate::metrics::TokenText;
     use crate::rotation::time::Timestamp;
     use crate::token::Expiry;
 
@@ -160,6 +179,19 @@ mod tests {
             first_seen: Timestamp::from_seconds(0),
             risks: BTreeSet::new(),
         }
+    }
+
+    #[test]
+    fn what_could_not_be_asked_is_as_it_was() {
+        let (inventory, lab) = (Inventory::forgetful(), "lab".parse().expect("a name"));
+        let mut drifted = token("b2", Some("b"));
+        drifted.risks.insert(Risk::RightsDrifted);
+        let (at, tokens, owners) = (Timestamp::from_seconds(7), Arc::new(vec![drifted]), BTreeMap::new());
+        let text = TokenText::default();
+        inventory.put(&lab, Listed { at, tokens, owners, count: 1, left_out: 0, partial: false, text });
+        let mut now = vec![token("a1", None), token("b2", Some("b"))];
+        keep_drift(&inventory, &lab, &mut now);
+        assert!(now[0].risks.is_empty() && now[1].risks.contains(&Risk::RightsDrifted));
     }
 
     #[test]

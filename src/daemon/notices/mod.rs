@@ -161,9 +161,7 @@ impl Desk {
         least: Severity,
     ) -> Result<BTreeMap<Key, Alert>, Fault> {
         let now = SystemClock.now();
-        let mut limits = settings.alerts.thresholds;
-        // Whoever lists them less often knows.
-        limits.unlisted = limits.unlisted.max(settings.daemon.inventory.times(2));
+        let limits = settings.limits();
         let failures = self.failed.within(limits.failing_within, now);
         let mut remotes = observe::remotes(&self.handle, settings, fleet, &Blocked::new());
         let notifiers = observe::notifiers(&self.handle);

@@ -50,6 +50,7 @@ async fn made(handle: &Handle) -> Result<String, Fault> {
     let blocked = pages.blocked();
     let (settings, fleet) = handle.ask(Ask::InForce).await?;
     let rest = Rest {
+        limits: settings.limits(),
         instance: settings.daemon.instance.clone(),
         version: env!("CARGO_PKG_VERSION"),
         config: handle.watch.config(),

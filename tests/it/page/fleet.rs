@@ -1,5 +1,6 @@
 //! A fleet in which everything that can be shown happens, and one in which nothing does.
 
+use rotated::alert::Thresholds;
 use rotated::facts::{ConfigFacts, JobFacts, NotifierFacts, RemoteFacts, Risk, TokenFacts, VaultFacts};
 use rotated::page::{Page, Rest};
 use rotated::rotation::event::Reason;
@@ -137,6 +138,7 @@ fn rest() -> Rest {
         instance: "ops1".parse().expect("a name"),
         version: env!("CARGO_PKG_VERSION"),
         config: ConfigFacts { loaded: true, loaded_at: NOW - days(1) },
+        limits: Thresholds::default(),
         remotes: Vec::new(),
         vaults: Vec::new(),
         notifiers: Vec::new(),
