@@ -1,8 +1,9 @@
 //! What an Alertmanager is told: everything that fires, again and again, with the moment at which it may forget it. It
-//! groups, repeats and silences by itself; nothing is remembered here across a restart, because nothing needs to be.
+//! groups, repeats and silences by itself; across a restart only what fired is remembered, so that it need not last anew.
 
 use std::collections::BTreeMap;
 
+use super::outbox::Told;
 use super::pace::{Next, Pace, Setback};
 use super::{Alert, Key, Severity, Standing};
 use crate::rotation::time::{Span, Timestamp};
@@ -51,6 +52,13 @@ impl Mirror {
         self.news
     }
 
+    /// What goes on, for the next start: what has fired need not last anew then.
+    pub fn told(&self) -> impl Iterator<Item = Told> {
+        let at = self.posted_at;
+        let firing = self.posted.values().filter(|(_, ended)| ended.is_none());
+        firing.filter_map(move |(alert, _)| Some(Told { alert: alert.clone(), at: at? }))
+    }
+
     /// What is to be done now. Whoever sends the batch says [`Mirror::took`] or [`Mirror::failed`] before asking again.
     pub fn next(&mut self, standing: &Standing, least: Severity, now: Timestamp) -> Next<Batch> {
         self.compare(standing, least, now);
@@ -73,11 +81,11 @@ impl Mirror {
         self.pace.tries(now);
     }
 
-    /// The server has it.
-    pub fn took(&mut self, now: Timestamp) {
+    /// The server has it. Answered is whether it was news.
+    pub fn took(&mut self, now: Timestamp) -> bool {
         self.pace.went_well();
         self.posted_at = Some(now);
-        self.news = 0;
+        std::mem::take(&mut self.news) > 0
     }
 
     /// The server does not have it, as far as is known.
@@ -91,6 +99,8 @@ impl Mirror {
     }
 
     fn compare(&mut self, standing: &Standing, least: Severity, now: Timestamp) {
+        // A clock that was set back must not make what is over look as if it went on.
+        self.posted.values_mut().for_each(|(_, ended)| *ended = ended.map(|ended| ended.min(now)));
         self.posted.retain(|_, (_, ended)| ended.is_none_or(|ended| ended + ENDED_KEPT > now));
         for ((key, severity), (_, ended)) in &mut self.posted {
             let fires = standing.fires(key).is_some_and(|alert| alert.severity == *severity && *severity >= least);
@@ -155,6 +165,22 @@ mod tests {
             mirror.took(now);
         }
         assert!(sent(mirror.next(&standing, Severity::Info, at(5000))).is_empty());
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_does_not_let_what_is_over_go_on() {
+        let (mut mirror, mut standing) = (Mirror::default(), Standing::default());
+        seeing(Some(Severity::Warning), at(90_000), &mut standing);
+        mirror.next(&standing, Severity::Info, at(90_000));
+        mirror.took(at(90_000));
+        assert_eq!(mirror.told().count(), 1);
+        seeing(None, at(90_001), &mut standing);
+        mirror.next(&standing, Severity::Info, at(90_001));
+        mirror.took(at(90_001));
+        assert_eq!(mirror.told().count(), 0);
+        mirror.next(&standing, Severity::Info, at(70));
+        let batch = sent(mirror.next(&standing, Severity::Info, at(70) + REFRESH));
+        assert_eq!(batch[0].ends, at(70));
     }
 
     #[test]

@@ -166,6 +166,8 @@ impl Outbox {
         self.told.values_mut().for_each(|told| told.at = told.at.min(now));
         let settled = now >= self.began + SETTLE;
         self.unseen.retain(|key| (!settled || standing.cannot_know(key)) && standing.fires(key).is_none());
+        // What is told in another form goes on.
+        self.told.retain(|key, _| standing.fires(key).is_some() || !standing.has_turned(key));
         for key in self.told.keys().filter(|key| !self.unseen.contains(key)) {
             if standing.fires(key).is_none_or(|alert| alert.severity < rhythm.least) {
                 news.insert(key.clone(), (None, now));
@@ -175,7 +177,11 @@ impl Outbox {
             match (news.get_mut(&key), alert) {
                 // A clock that was set back must not put anything off.
                 (Some((_, waits)), _) => *waits = since.min(now),
-                (None, Some(alert)) if !self.told.contains_key(&key) && since + GROUP_WAIT < now => self.miss(alert),
+                (None, Some(alert))
+                    if !self.told.contains_key(&key) && since + GROUP_WAIT < now && !standing.has_turned(&key) =>
+                {
+                    self.miss(alert);
+                }
                 (None, Some(_) | None) => {}
             }
         }

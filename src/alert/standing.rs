@@ -111,6 +111,13 @@ impl Standing {
         self.all.get(key).filter(|standing| standing.fires).map(|standing| &standing.alert)
     }
 
+    /// Whether what this key told of is now told as one with others, or one by one.
+    #[must_use]
+    pub fn has_turned(&self, key: &Key) -> bool {
+        let is_other = |other: &Key| (other.labels.len() == 1) != (key.labels.len() == 1) && about(other) == about(key);
+        self.firing().any(|alert| is_other(&alert.key))
+    }
+
     /// When the next one fires, if it lasts until then.
     #[must_use]
     pub fn next(&self) -> Option<Timestamp> {
@@ -188,6 +195,7 @@ mod tests {
         assert_eq!(standing.firing().count(), 2);
         standing.see(about(&[""]), at(3630));
         assert_eq!(standing.firing().count(), 1, "all of them as one, at once");
+        assert!(about(&["a"]).keys().all(|key| standing.has_turned(key)), "and not over");
         standing.see(about(&["a", "b", "c"]), at(3660));
         assert_eq!(standing.firing().count(), 3, "and one by one again");
         // What is new beside what is over is new.

@@ -13,6 +13,8 @@ pub struct Unknown {
     unlisted: BTreeSet<String>,
     /// Remotes, Vaults and notifiers that were not asked anything, as a label and its value.
     unasked: BTreeSet<(&'static str, String)>,
+    /// Whether jobs have not all been looked at.
+    young: bool,
     /// Jobs that have failed before, and may not yet have failed often enough again.
     failing: BTreeSet<String>,
 }
@@ -31,8 +33,14 @@ impl Unknown {
         Self {
             unlisted: unlisted.map(|remote| remote.remote.to_string()).collect(),
             unasked: unasked.collect(),
+            young: false,
             failing: BTreeSet::new(),
         }
+    }
+
+    /// Not every job has been looked at since the start.
+    pub fn is_young(&mut self, young: bool) {
+        self.young = young;
     }
 
     /// Something stands against this job, and its failures have not been counted for long enough.
@@ -60,10 +68,10 @@ impl Unknown {
             AlertName::VaultUnreachable => unasked("vault"),
             AlertName::NotifierFailing => unasked("notifier"),
             AlertName::RotationFailing => label("job").is_some_and(|job| self.failing.contains(job)),
+            AlertName::FaultStands => self.young,
             AlertName::JobHeld
             | AlertName::RotationOverdue
             | AlertName::TooManyHolds
-            | AlertName::FaultStands
             | AlertName::LogUnwritable
             | AlertName::ConfigNotLoaded
             | AlertName::AwaitingRetirement

@@ -231,9 +231,10 @@ fn template(section: &Section<'_>, reads: Reads) -> Result<Option<String>, ()> {
     let wrong = if text.value.len() > TEMPLATE_BYTES_MAX {
         format!("the template is longer than {TEMPLATE_BYTES_MAX} bytes")
     } else {
-        match render(&text.value, &Letter::sample()) {
-            Ok(_) => return Ok(Some(text.value)),
-            Err(error) => clean_error(&error),
+        let samples = [Letter::sample(), Letter::least()];
+        match samples.iter().find_map(|sample| render(&text.value, sample).err()) {
+            None => return Ok(Some(text.value)),
+            Some(error) => clean_error(&error),
         }
     };
     let advice = "write JSON in which values come with their quotes: `{ \"text\": {{ title }} }`; there are instance, \

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use reqwest::header::HeaderMap;
 use zeroize::Zeroizing;
 
-use crate::alert::{LASTING_PAUSE, Setback};
+use crate::alert::Setback;
 use crate::rotation::fault::{Cause, Fault, FaultCode, Severity};
 use crate::rotation::time::Span;
 
@@ -72,10 +72,8 @@ pub(super) fn judge(server: &str, status: u16, after: Option<Span>, words: &str)
     let said = if words.is_empty() { String::new() } else { format!(": {words}") };
     let because = format!("{server} answered {status}{said}");
     let lasting = |code, next: &str| Undone::of(Cause::lasting(code, because.as_str(), next));
-    let passing = |next: &str| Undone {
-        cause: Cause::passing(FaultCode::NotifierError, because.as_str(), next),
-        after: after.filter(|after| *after <= LASTING_PAUSE.times(4)),
-    };
+    let passing =
+        |next: &str| Undone { cause: Cause::passing(FaultCode::NotifierError, because.as_str(), next), after };
     Err(match status {
         200..=299 => return Ok(()),
         300..=399 => lasting(

@@ -130,6 +130,20 @@ impl Letter {
     }
 }
 
+impl Letter {
+    /// One that holds as little as there can be: a single alert that is over and about nothing.
+    #[must_use]
+    pub fn least() -> Self {
+        let key = Key { name: AlertName::ConfigNotLoaded, labels: Labels::new() };
+        let (severity, since) = (Severity::Warning, Timestamp::from_seconds(1_795_590_000));
+        let alert = Alert { key, severity, summary: String::new(), description: String::new(), since };
+        let (firing, still, missed) = (Vec::new(), Vec::new(), Vec::new());
+        let message = Message { firing, still, resolved: vec![alert], missed, missed_more: 0, held_back: None };
+        let sender = Sender { instance: "ops1".to_owned(), link: String::new() };
+        Self::new(&message, &sender, since)
+    }
+}
+
 fn line(status: &'static str, alert: &Alert) -> Line {
     Line {
         status,

@@ -134,7 +134,14 @@ impl Notifier {
     }
 
     async fn write(&self, webhook: &Webhook, letter: &Letter) -> Result<(), Undone> {
-        let mut body = template::render(webhook.text(), letter).map_err(|error| Undone::of(bad_template(&error)))?;
+        let body = template::render(webhook.text(), letter).or_else(|error| {
+            // It did well with the samples. What it cannot say is told all the same, in the words that are shipped.
+            let (notifier, because) = (&self.options.name, error.to_string());
+            let next = "correct `template`: not every alert has the same labels, and there may be only one";
+            tracing::error!(%notifier, because, next, "a template gives no message; the shipped one is sent");
+            template::render(webhook.format.template(), letter)
+        });
+        let mut body = body.map_err(|error| Undone::of(bad_template(&error)))?;
         let mut url = self.carrier.address(&webhook.url).await.map_err(Undone::of)?;
         let mut method = reqwest::Method::POST;
         match webhook.format {

@@ -64,6 +64,9 @@ fn a_template_of_a_file_is_read_with_the_config() {
     for (text, mode, expected) in [
         ("{ \"t\": {{ title }} }", 0o666, "others may write it"),
         ("{ \"t\": {{ titel }} }", 0o644, "the template is wrong"),
+        // Not every alert is about a job, and there may be only one.
+        ("{ \"t\": {{ alerts[0].labels.job }} }", 0o644, "the template is wrong"),
+        ("{ \"t\": {{ alerts[1].summary }} }", 0o644, "the template is wrong"),
     ] {
         write("chat.json", text, mode);
         assert!(load(&config).is_err_and(|wrong| wrong.to_string().contains(expected)), "{expected}");

@@ -16,6 +16,7 @@ use super::orders::Pausing;
 use super::{feed, looks, orders, readings};
 use crate::audit::Who;
 use crate::rotation::event::Order;
+use crate::rotation::fault::{Fault, FaultCode};
 
 /// How a route is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,7 +112,14 @@ pub(super) fn router(desk: &Arc<Desk>) -> Router {
         let desk = Arc::clone(desk);
         let enter = move |Extension(peer): Extension<Arc<Peer>>, request: Request| {
             let desk = Arc::clone(&desk);
-            async move { enter(route, &desk, &peer, request).await }
+            async move {
+                if route.verb == Verb::Get {
+                    return enter(route, &desk, &peer, request).await;
+                }
+                // What was asked for is carried through and noted, whether somebody still waits for the answer or not.
+                let entered = tokio::spawn(async move { enter(route, &desk, &peer, request).await });
+                entered.await.unwrap_or_else(|_| panicked().answer())
+            }
         };
         router.route(route.path, on(filter, enter))
     });
@@ -140,6 +148,16 @@ fn note(route: &Route, desk: &Desk, peer: &Peer, what: &str, answer: &Answer) {
         Err(refused) => Err(refused.fault()),
     };
     desk.handle.audit.request(Who::of(&peer.name()), what, answer);
+}
+
+fn panicked() -> Refused {
+    let fault = Fault::lasting(
+        FaultCode::Internal,
+        "did not carry through what was asked",
+        "it panicked",
+        "please report it with the log around it",
+    );
+    Refused::new(StatusCode::INTERNAL_SERVER_ERROR, fault)
 }
 
 fn forbidden(peer: &Peer, needed: Level, what: &str) -> Refused {

@@ -61,12 +61,12 @@ impl Memory {
         serde_json::from_slice(&text).map_err(|error| io::Error::other(format!("line {} does not fit", error.line())))
     }
 
-    /// Written aside, then renamed: a crash leaves the old or the new one. It is not forced to the disk, which nothing
-    /// depends on.
+    /// Written aside, then renamed: a crash leaves the old or the new one.
     pub(super) fn write(&self, notifiers: ByName) -> io::Result<()> {
         let aside = self.0.with_extension("json.new");
         let mut file = open(&aside, OpenOptions::new().write(true).create(true).truncate(true).mode(0o600))?;
         file.write_all(&serde_json::to_vec(&Kept { version: VERSION, notifiers })?)?;
+        file.sync_data()?;
         drop(file);
         fs::rename(&aside, &self.0)
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::sync::broadcast::Receiver as Feed;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, timeout_at};
 
 use self::memory::{ByName, Memory};
@@ -21,7 +21,7 @@ use super::board::Told;
 use super::clock::SystemClock;
 use super::fleet::Fleet;
 use super::observe::{self, Blocked, JobPages};
-use super::slot::Ground;
+use super::slot::{Ground, look_interval};
 use crate::alert::{Alert, Deciding, Failed, Key, Rest, SETTLE, Severity, Standing, Unknown};
 use crate::config::Settings;
 use crate::notify::letter::Sender;
@@ -83,6 +83,10 @@ struct Desk {
     receivers: BTreeMap<NotifierName, Receiver>,
     deliveries: JoinSet<Delivered>,
     memory: Memory,
+    /// What writes it down: one at a time, and nobody waits for a disk that hangs.
+    writing: Option<JoinHandle<()>>,
+    /// Whether something has changed since.
+    unwritten: bool,
     /// What was told before this process began, until its notifier is set up.
     told: ByName,
     began: Timestamp,
@@ -102,6 +106,8 @@ impl Desk {
             receivers: BTreeMap::new(),
             deliveries: JoinSet::new(),
             memory,
+            writing: None,
+            unwritten: false,
             told,
             began,
             looks_at: now,
@@ -148,6 +154,7 @@ impl Desk {
             self.standing.see(BTreeMap::new(), SystemClock.now());
             self.failed = Failed::default();
         }
+        self.remember();
         let now = Instant::now();
         self.looks_at = now + LOOK_INTERVAL;
         self.rests_until = now + (now - began) * LOOK_SHARE;
@@ -167,6 +174,7 @@ impl Desk {
         let notifiers = observe::notifiers(&self.handle);
         let mut unknown = Unknown::of(&remotes, &observe::vaults(settings, fleet, &Blocked::new()), &notifiers);
         let counts = now < self.began + limits.failing_within;
+        unknown.is_young(now < self.began + look_interval(settings.jobs.len()));
         let mut deciding = Deciding::new((&limits, least), &remotes, now);
         let mut pages = JobPages::new(&self.handle);
         while let Some(page) = pages.next().await? {
@@ -239,7 +247,7 @@ impl Desk {
             }
             Ok(Ok(Err(RecvError::Closed))) => Woken::End,
             Ok(Err(Ok(delivered))) => {
-                self.delivered(delivered).await;
+                self.delivered(delivered);
                 Woken::Act
             }
             Ok(Err(Err(error))) => {
@@ -265,23 +273,26 @@ impl Desk {
         self.looks_at = self.looks_at.min(Instant::now() + LOOK_SOON);
     }
 
-    async fn delivered(&mut self, delivered: Delivered) {
+    fn delivered(&mut self, delivered: Delivered) {
         let Some(receiver) = self.receivers.get_mut(&delivered.name) else { return };
         let changed = receiver.delivered(delivered, &self.handle.watch.notifiers, SystemClock.now());
-        if changed {
-            self.remember().await;
-        }
+        self.unwritten |= changed;
+        self.remember();
     }
 
-    async fn remember(&self) {
-        let told = |(name, receiver): (&NotifierName, &Receiver)| Some((name.clone(), receiver.told()?));
-        let told: ByName = self.receivers.iter().filter_map(told).collect();
-        let memory = self.memory.clone();
-        match tokio::task::spawn_blocking(move || memory.write(told)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "what notifiers were told could not be written down"),
-            Err(error) => tracing::error!(%error, "writing down what notifiers were told panicked; please report it"),
+    fn remember(&mut self) {
+        if !self.unwritten || self.writing.as_ref().is_some_and(|writing| !writing.is_finished()) {
+            return;
         }
+        self.unwritten = false;
+        let told = |(name, receiver): (&NotifierName, &Receiver)| (name.clone(), receiver.told());
+        let told: ByName = self.receivers.iter().map(told).collect();
+        let memory = self.memory.clone();
+        self.writing = Some(tokio::task::spawn_blocking(move || {
+            if let Err(error) = memory.write(told) {
+                tracing::warn!(%error, "what notifiers were told could not be written down");
+            }
+        }));
     }
 }
 

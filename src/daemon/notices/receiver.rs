@@ -1,7 +1,9 @@
 //! One notifier at work: what it is to be told next, and what came of it.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::time::timeout;
 
 use super::book::Book;
@@ -140,11 +142,11 @@ impl Receiver {
         }
     }
 
-    /// What it has been told, if that must be remembered.
-    pub(super) fn told(&self) -> Option<Vec<Told>> {
+    /// What it has been told, to be remembered.
+    pub(super) fn told(&self) -> Vec<Told> {
         match &self.post {
-            Post::Outbox(outbox) => Some(outbox.told().cloned().collect()),
-            Post::Mirror(_) => None,
+            Post::Outbox(outbox) => outbox.told().cloned().collect(),
+            Post::Mirror(mirror) => mirror.told().collect(),
         }
     }
 
@@ -154,20 +156,26 @@ impl Receiver {
         let name = &self.options.name;
         match delivered.outcome {
             Ok(partly) => {
-                match (&mut self.post, delivered.letter) {
+                let changed = match (&mut self.post, delivered.letter) {
                     (Post::Outbox(outbox), Letter::Message(message)) => {
                         outbox.took(message, now);
                         book.sent(name, now);
+                        true
                     }
                     (Post::Mirror(mirror), Letter::Batch(batch)) => {
-                        mirror.took(now);
-                        if batch.is_empty() { book.reached(name, now) } else { book.sent(name, now) }
+                        let changed = mirror.took(now);
+                        if batch.is_empty() {
+                            book.reached(name, now);
+                        } else {
+                            book.sent(name, now);
+                        }
+                        changed
                     }
                     // Its kind was changed meanwhile.
                     (Post::Outbox(_), Letter::Batch(_)) | (Post::Mirror(_), Letter::Message(_)) => return false,
-                }
+                };
                 self.say(partly.first(), "one server of a notifier takes nothing; another does");
-                matches!(self.post, Post::Outbox(_))
+                changed
             }
             Err(undelivered) => {
                 match &mut self.post {
@@ -217,12 +225,19 @@ impl Delivery {
                         Letter::Batch(batch) => notifier.mirror(batch, &sender).await,
                     }
                 };
-                timeout(DELIVERY_TIME_MAX, told).await.unwrap_or_else(|_| Err(late(&name)))
+                let told = AssertUnwindSafe(told).catch_unwind();
+                let told = timeout(DELIVERY_TIME_MAX, told).await;
+                told.map_or_else(|_| Err(late(&name)), |told| told.unwrap_or_else(|_| Err(panicked(&name))))
             }
             Err(fault) => Err(Undelivered { fault: fault.clone(), setback: Setback::Lasting }),
         };
         Delivered { name, letter, outcome }
     }
+}
+
+fn panicked(name: &NotifierName) -> Undelivered {
+    let (what, next) = (format!("could not tell the notifier {name}"), "please report it with the log around it");
+    Undelivered { fault: Fault::lasting(FaultCode::Internal, what, "it panicked", next), setback: Setback::Lasting }
 }
 
 fn late(name: &NotifierName) -> Undelivered {
