@@ -57,7 +57,8 @@ impl JobPages {
                 *self.held.entry(ground).or_default() += 1;
             }
         }
-        let ends = |job: &Job| self.handle.watch.inventory.of(&job.remote).map(|l| l.owner_ends(&job.token.owner));
+        let listed = self.handle.watch.inventory.all();
+        let ends = |job: &Job| listed.get(&job.remote).map(|listed| listed.owner_ends(&job.token.owner));
         let facts = |view: &View| {
             let settings = view.job.as_ref()?;
             let mut facts = job(view, settings, self.now);

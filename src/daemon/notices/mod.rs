@@ -172,7 +172,8 @@ impl Desk {
         let failures = self.failed.within(limits.failing_within, now);
         let mut remotes = observe::remotes(&self.handle, settings, fleet, &Blocked::new());
         let notifiers = observe::notifiers(&self.handle);
-        let mut unknown = Unknown::of(&remotes, &observe::vaults(settings, fleet, &Blocked::new()), &notifiers);
+        let mut vaults = observe::vaults(settings, fleet, &Blocked::new());
+        let mut unknown = Unknown::of(&remotes, &vaults, &notifiers);
         let counts = now < self.began + limits.failing_within;
         unknown.is_young(now < self.began + look_interval(settings.jobs.len()));
         let mut deciding = Deciding::new((&limits, least), &remotes, now);
@@ -187,9 +188,12 @@ impl Desk {
         for remote in &mut remotes {
             remote.blocked = blocked.contains(&Ground::Remote(remote.remote.clone()));
         }
+        for vault in &mut vaults {
+            vault.blocked = blocked.contains(&Ground::Vault(vault.vault.clone()));
+        }
         Ok(deciding.all(&Rest {
             remotes: &remotes,
-            vaults: &observe::vaults(settings, fleet, &blocked),
+            vaults: &vaults,
             notifiers: &notifiers,
             tokens: &observe::tokens(&self.handle),
             logs: &observe::logs(&self.handle),
