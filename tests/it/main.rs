@@ -6,6 +6,7 @@ mod cli;
 mod conformance;
 mod control;
 mod fuzz;
+mod live;
 mod model;
 mod notices;
 mod operator;
