@@ -155,9 +155,46 @@ fn is_trusted(stat: &Stat) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt, symlink};
     use std::path::Path;
 
-    use super::{Place, WayError};
+    use rustix::fs::{CWD, Mode, openat};
+
+    use super::{HANDLE, Place, Walk, WayError, steps};
+
+    /// A walk on `way` from a folder that is trusted, as if it were `/`: all the rest depends on what is below it.
+    fn walk_from(folder: &Path, way: &str) -> Result<Place, WayError> {
+        let handle = openat(CWD, folder, HANDLE, Mode::empty()).unwrap();
+        let ahead = steps(Path::new(way)).collect();
+        Walk { ahead, folder: handle, shown: folder.to_owned(), is_trusted: true, links: 0 }.walk()
+    }
+
+    #[test]
+    fn links_are_followed_only_out_of_folders_that_nobody_else_can_write() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("folder/below")).unwrap();
+        fs::write(root.path().join("file"), "").unwrap();
+        symlink("../file", root.path().join("folder/link")).unwrap();
+        symlink("../../file", root.path().join("folder/below/link")).unwrap();
+        symlink("below", root.path().join("folder/to")).unwrap();
+        let check = |mode: u32, is_followed: bool| {
+            fs::set_permissions(root.path().join("folder"), fs::Permissions::from_mode(mode)).unwrap();
+            for way in ["folder/link", "folder/below/link", "folder/to/new"] {
+                match walk_from(root.path(), way) {
+                    Ok(_) => assert!(is_followed, "{way} was followed out of a folder of mode {mode:o}"),
+                    Err(WayError::UntrustedLink(_)) => assert!(!is_followed, "{way} in a folder of mode {mode:o}"),
+                    Err(error) => panic!("{way}, mode {mode:o}: {error}"),
+                }
+            }
+        };
+        for mode in [0o755, 0o700, 0o1755] {
+            check(mode, true);
+        }
+        for mode in [0o775, 0o770, 0o757, 0o777, 0o1777, 0o1770] {
+            check(mode, false);
+        }
+    }
 
     #[test]
     fn links_that_root_made_are_followed() {

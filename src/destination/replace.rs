@@ -166,7 +166,10 @@ impl Place {
     /// lock.
     pub(super) fn remove_leftovers(&self, owner: Option<u32>) -> Result<(), ReplaceError> {
         let kept = statat(&self.folder, &self.name, AtFlags::SYMLINK_NOFOLLOW).ok().map(|stat| stat.st_uid);
-        let owners = [Some(geteuid().as_raw()), owner, kept];
+        self.remove_leftovers_of(&[Some(geteuid().as_raw()), owner, kept])
+    }
+
+    fn remove_leftovers_of(&self, owners: &[Option<u32>]) -> Result<(), ReplaceError> {
         let prefix = aside_prefix(&self.name);
         let mut found = Vec::new();
         for entry in Dir::read_from(&self.folder)?.take(ENTRIES_MAX) {
@@ -305,9 +308,35 @@ impl Drop for Aside<'_> {
 
 #[cfg(test)]
 mod tests {
-    use rustix::io::Errno;
+    use std::fs;
+    use std::os::unix::fs::MetadataExt;
 
-    use super::{ReplaceError, Wish, given};
+    use rustix::io::Errno;
+    use rustix::process::geteuid;
+
+    use super::{Aside, Place, ReplaceError, Wish, given};
+
+    #[test]
+    fn what_holds_a_secret_next_is_born_for_its_owner_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place::find(&folder.path().join("file")).unwrap();
+        let aside = Aside::create(&place).unwrap();
+        let born = fs::metadata(folder.path().join(&aside.name)).unwrap();
+        assert_eq!((born.mode() & 0o7777, born.len()), (0o600, 0));
+    }
+
+    #[test]
+    fn leftovers_of_other_users_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place::find(&folder.path().join("file")).unwrap();
+        let leftover = folder.path().join(format!(".file.rotated-{}", "0123456789abcdef".repeat(2)));
+        fs::write(&leftover, "").unwrap();
+        let own = geteuid().as_raw();
+        place.remove_leftovers_of(&[Some(own + 1), None]).unwrap();
+        assert!(leftover.exists(), "it belongs to {own}, and {} was asked for", own + 1);
+        place.remove_leftovers_of(&[None, Some(own)]).unwrap();
+        assert!(!leftover.exists());
+    }
 
     #[test]
     fn nobody_loses_a_file_in_silence() {

@@ -188,6 +188,14 @@ fn env_lines_are_set_where_they_are() {
 }
 
 #[test]
+fn r3_of_several_env_lines_the_last_counts_as_for_every_reader() {
+    let text = "secret=first\nsecret='second'\nexport secret=last # not this\nXsecret=x\n";
+    let found = env().get(text, &["secret"]).unwrap();
+    assert_eq!(found["secret"].as_str(), "last");
+    assert_eq!(bash(text)["secret"], "last");
+}
+
+#[test]
 fn env_files_in_which_a_reader_could_prefer_another_value_are_refused() {
     for (old, because) in [
         ("A='hunter2", "a quote is not closed, in what begins at line 1"),

@@ -32,12 +32,17 @@ pub(super) fn delivery(name: &str, secret: &str) -> Delivery {
 
 /// At `path`, behind the gate.
 pub(super) fn destination(corner: &Corner, path: &str, kv: KvVersion) -> Destination {
+    writing(corner, path, kv, &[("token_id", "{{ token_id }}"), ("api_token", "{{ api_token }}")])
+}
+
+/// The same with these fields.
+fn writing(corner: &Corner, path: &str, kv: KvVersion, names: &[(&str, &str)]) -> Destination {
     let vaults = only(corner.options(corner.token_auth()));
     let target = Target::Vault(VaultPath { vault: "main".parse().expect("a name"), path: secret_path(path), kv });
     let name = "vault".parse().expect("a name");
-    let names = [("token_id", "{{ token_id }}"), ("api_token", "{{ api_token }}")];
-    let fields = names.map(|(name, template)| (name.to_owned(), template.to_owned()));
-    let options = DestinationOptions { name, target, fields: Some(BTreeMap::from(fields).into()), after: None };
+    let fields = names.iter().map(|(name, template)| ((*name).to_owned(), (*template).to_owned()));
+    let options =
+        DestinationOptions { name, target, fields: Some(fields.collect::<BTreeMap<_, _>>().into()), after: None };
     Destination::new(options, &vaults).expect("it is right")
 }
 
@@ -118,6 +123,19 @@ fn what_holds_another_token_than_expected_is_a_conflict_and_stays() {
     corner.kv2_put("secret", "proxmox/conflict", &fields("theirs", "x"));
     publish(Expected::Anything).expect("whatever is there");
     assert_eq!(corner.kv2_get("secret", "proxmox/conflict", None), Some((4, fields("deploy-b", SECRET))));
+}
+
+#[test]
+fn what_was_changed_beside_the_right_secret_is_written_anew() {
+    let corner = Corner::new("beside");
+    let names = [("secret", "{{ secret }}"), ("token_id", "{{ token_id }}"), ("url", "{{ url }}")];
+    let destination = writing(&corner, "secret/proxmox/beside", KvVersion::V2, &names);
+    let publish = || corner.run(destination.publish(&delivery("deploy-a", SECRET), &holding("deploy-a")));
+    let held = |url: &str| json!({ "secret": SECRET, "token_id": "ci@pve!deploy-a", "url": url });
+    corner.kv2_put("secret", "proxmox/beside", &held("https://of.old:8006"));
+    publish().expect("published");
+    publish().expect("it is there");
+    assert_eq!(corner.kv2_get("secret", "proxmox/beside", None), Some((2, held("https://pve.test:8006"))));
 }
 
 #[test]
