@@ -3,6 +3,7 @@
 //! A test's name begins with the rule it shows.
 
 mod creating;
+mod deciding;
 mod laws;
 mod pausing;
 mod publishing;
