@@ -183,7 +183,8 @@ impl Ledger {
             rotation.names += 1;
         }
         rotation.doubted = false;
-        rotation.reach(super::phase::Phase::Planned);
+        // What failed under the names before it is not over yet: the wait grows until one is made.
+        rotation.phase = super::phase::Phase::Planned;
         self.last_name = self.last_name.max(name::suffix(&stem, fresh));
         Ok(())
     }

@@ -261,6 +261,25 @@ fn r15_a_slot_whose_regenerate_was_refused_can_still_be_brought_back() {
 }
 
 #[test]
+fn r22_the_wait_between_names_grows() {
+    let mut play = play();
+    play.survey().expect("a survey");
+    play.begin(Reason::Asked).expect("a plan");
+    play.site().lose_late();
+    play.site().aim("create", Mishap::Late(0), 4);
+    let mut waits = Vec::new();
+    for _ in 0..4 {
+        play.turn();
+        let trouble = play.ledger.rotation.as_ref().and_then(|rotation| rotation.trouble.clone()).expect("it failed");
+        waits.push(trouble.retry_at.since(trouble.at).millis());
+        play.site().advance(trouble.retry_at);
+    }
+    assert!(waits.windows(2).all(|pair| pair[0] < pair[1]), "{waits:?}");
+    play.work();
+    assert_eq!(play.verdict(), Some(Verdict::Rotated));
+}
+
+#[test]
 fn r12_an_adopted_name_that_carries_another_daemons_mark_is_left_alone() {
     let mut play = play();
     play.rotate();
