@@ -298,13 +298,13 @@ impl Service {
 
     /// Something is due and may not begin: it waits until fewer are on hold there.
     fn block_if_due(&mut self, key: &Arc<LedgerKey>, now: Timestamp) {
-        if !self.is_blocked(key) {
-            return;
-        }
-        if let Some(slot) = self.slots.get_mut(key)
+        let is_blocked = self.is_blocked(key);
+        if let Some(slot) = self.slots.get_mut(key).filter(|_| is_blocked)
             && let Some(job) = &slot.job
         {
-            slot.blocked = self.board.with(key, |ledger| ledger.is_some_and(|l| l.due(&job.job, now).is_some()));
+            // What has had a turn and is still not known has nothing to adopt: its first token is due.
+            let is_due = |l: Option<&Ledger>| l.map_or(slot.resumed, |l| l.due(&job.job, now).is_some());
+            slot.blocked = self.board.with(key, is_due);
         }
     }
 
@@ -396,4 +396,42 @@ fn panicked(key: &LedgerKey, error: &tokio::task::JoinError) -> Fault {
         because,
         "nothing was changed after that; please report it with the log around it",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use super::{Place, Rang, Service};
+    use crate::config::parse;
+    use crate::daemon::board::Board;
+    use crate::daemon::clock::SystemClock;
+    use crate::daemon::halt::Halt;
+    use crate::journal::SqliteJournal;
+    use crate::rotation::ports::Clock;
+    use crate::rotation::time::Span;
+
+    const CONFIG: &str = "[daemon]\ninstance = \"ops1\"\n[remote.lab]\nproduct = \"pve\"\nurls = [\"https://10.0.0.1\"]\n\
+                          auth = { api_token = \"credential:lab\" }\n\
+                          [job.ci]\nremote = \"lab\"\ntoken = \"ci@pve!deploy\"\nmax_age = \"90d\"\n\
+                          [[job.ci.destination]]\ntype = \"file\"\nformat = \"raw\"\npath = \"/x\"\n";
+
+    #[tokio::test]
+    async fn when_the_clock_is_set_what_is_due_is_looked_at_anew() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let settings =
+            parse(vec![("rotated.toml".into(), CONFIG.into())], "host").unwrap_or_else(|bad| panic!("{bad}"));
+        let journal = Arc::new(SqliteJournal::open(folder.path()).expect("opens"));
+        let board = Arc::new(Board::new(BTreeMap::new()));
+        let mut service = Service::new(Arc::new(settings), journal, board, Halt::default()).expect("made");
+        let key = service.slots.keys().next().cloned().expect("a job");
+        let place = |service: &Service| service.slots[&key].place;
+        // As it was entered by a clock that was far behind.
+        service.timetable.set(&key, SystemClock.now() + Span::from_days(1000));
+        service.wake(Rang::Due);
+        assert_eq!(place(&service), Place::Rests);
+        service.wake(Rang::ClockSet);
+        assert_eq!(place(&service), Place::Waits, "it is due now");
+    }
 }

@@ -15,6 +15,7 @@ mod api;
 mod audit;
 pub(crate) mod daemon;
 pub(crate) mod farm;
+mod holds;
 pub(crate) mod http;
 mod kill;
 mod life;
