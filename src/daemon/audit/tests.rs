@@ -2,19 +2,22 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::Value;
+use tokio::sync::mpsc;
 
-use super::tail::Tail;
+use super::tail::{Tail, WAITING_MAX};
+use super::{DENIALS_MAX, Notes};
 use crate::audit::{Line, Who};
 use crate::journal::SqliteJournal;
 use crate::journal::sample::{all, whole_life};
 use crate::rotation::event::{Event, Order, Reason, Step};
-use crate::rotation::fault::FaultCode;
+use crate::rotation::fault::{Fault, FaultCode};
 use crate::rotation::ledger::LedgerKey;
 use crate::rotation::ports::Journal;
 use crate::rotation::time::Timestamp;
-use crate::token::Instance;
+use crate::token::{Expiry, Instance, TokenName};
 
 struct Place {
     folder: tempfile::TempDir,
@@ -204,6 +207,38 @@ async fn a_line_has_what_an_auditor_asks_for() {
     "##);
 }
 
+/// Every kind of event that the samples do not have; those of steps they have.
+#[tokio::test]
+async fn every_event_has_a_line() {
+    let at = Timestamp::from_millis(0);
+    let name = |text: &str| text.parse::<TokenName>().expect("a name");
+    let (by, expiry) = ("uid 0 (root)".to_owned(), Expiry::Never);
+    let fault = Fault::passing(FaultCode::ProxmoxUnanswered, "it did not work", "no answer", "wait");
+    let events = vec![
+        Event::Rebuilt { current: name("ci-a"), expiry, at },
+        Event::Found { name: name("ci-b"), expiry, at },
+        Event::Found { name: name("ci-c"), expiry, at },
+        Event::Unseen { fault: fault.clone(), at },
+        Event::Seen { at },
+        Event::Expires { name: name("ci-a"), expiry: Expiry::At(1_900_000_000), at },
+        Event::InUse { name: name("ci-b"), holder: "destination d0".into(), at },
+        Event::Absent { name: name("ci-b"), at },
+        Event::Foreign { name: name("ci-c"), at },
+        Event::Sick { because: "it is gone".into(), at },
+        Event::Well { at },
+        Event::Resumed { at },
+        Event::Removed { at },
+        Event::Returned { at },
+        Event::Held { fault, at },
+        Event::Ordered { order: Order::Retry, by, at },
+    ];
+    let words: Vec<_> =
+        events.iter().map(|event| serde_json::to_value(event).expect("JSON")["event"].clone()).collect();
+    let key = LedgerKey { remote: "lab".parse().expect("a name"), token: "ci@pve!ci".parse().expect("a token") };
+    let lines = told(&[(key, events)]).await;
+    assert_eq!(lines.iter().map(|line| line["event"].clone()).collect::<Vec<_>>(), words);
+}
+
 /// The one that takes a token away is named even if another has been planned since.
 #[tokio::test]
 async fn a_token_is_taken_away_by_the_rotation_that_replaced_it() {
@@ -295,9 +330,38 @@ async fn what_cannot_be_written_waits_and_is_told() {
     assert_eq!(ids(&path), (1..=i64::try_from(events.len()).expect("few")).collect::<Vec<_>>());
     let lines = lines(&path);
     let requests = lines.iter().filter(|line| line["kind"] == "request").count();
-    assert_eq!((requests, &lines[lines.len() - 1]["missed"]), (super::tail::WAITING_MAX, &44.into()));
+    assert_eq!((requests, &lines[lines.len() - 1]["missed"]), (WAITING_MAX, &44.into()));
     tail.catch_up(&place.journal, &[]).expect("nothing to write");
     assert_eq!(self::lines(&path).len(), lines.len());
+}
+
+/// A file that is gone tells nothing any more: then only the cursor knows how far the log was.
+#[tokio::test]
+async fn what_was_written_to_a_file_that_is_gone_is_not_written_again() {
+    let place = Place::new();
+    let (key, events) = whole_life();
+    place.append(&key, &events[..7]).await;
+    place.catch_up();
+    fs::remove_file(place.path()).expect("removed");
+    place.append(&key, &events[7..9]).await;
+    place.catch_up();
+    assert_eq!(ids(&place.path()), [8, 9]);
+}
+
+#[test]
+fn denials_are_bounded_and_the_others_counted() {
+    let (lines, mut inbox) = mpsc::channel(WAITING_MAX);
+    let notes = Notes { instance: instance(), lines, seen: Arc::default() };
+    let denied = Fault::lasting(FaultCode::RequestForbidden, "did not rotate", "uid 1000 may not", "ask root");
+    for _ in 0..DENIALS_MAX + 12 {
+        notes.request(Who::of("uid 1000 (anna)"), "POST /v1/rotate", Err(&denied));
+    }
+    let mut told = || std::iter::from_fn(|| inbox.try_recv().ok()).collect::<Vec<_>>();
+    assert_eq!(told().len() as u64, DENIALS_MAX);
+    notes.request(Who::of("uid 0 (root)"), "POST /v1/rotate", Ok(&[]));
+    let [line] = told().try_into().expect("one line");
+    let line: Value = serde_json::from_str(&line.text().expect("text")).expect("JSON");
+    assert_eq!(line["missed"], 12);
 }
 
 #[tokio::test]

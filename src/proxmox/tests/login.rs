@@ -64,6 +64,19 @@ async fn a_login_that_changes_while_it_works_is_noticed_at_the_first_refusal() {
 }
 
 #[tokio::test]
+async fn r19_a_login_that_was_replaced_is_taken_up_by_the_look_though_the_former_one_still_works() {
+    let server = Server::start(|_| Act::data("{}")).await;
+    let remote = server.remote();
+    remote.permissions(&id("deploy")).await.expect("it works");
+    server.set_login(OTHER_SECRET);
+    remote.permissions(&id("deploy")).await.expect("it still works");
+    remote.current_login().await.expect("read anew");
+    remote.permissions(&id("deploy")).await.expect("so does this one");
+    let by = |asked: &Asked| asked.header("authorization").is_some_and(|header| header.ends_with(OTHER_SECRET));
+    assert_eq!(server.asked().iter().map(by).collect::<Vec<_>>(), [false, false, true]);
+}
+
+#[tokio::test]
 async fn a_refused_login_makes_no_storm() {
     let refused = Arc::default();
     let server = Server::start(guard(OTHER_SECRET, &refused)).await;

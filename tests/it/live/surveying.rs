@@ -2,11 +2,11 @@
 
 use std::fs;
 
-use rotated::rotation::look::Sighting;
+use rotated::rotation::look::{Scope, Sighting};
 
 use super::{Kind, STALE, Stage};
 use crate::process::place::Place;
-use crate::process::setup::{SHORT, Setup};
+use crate::process::setup::{ROTATOR, SHORT, Setup};
 use crate::site::Fault;
 
 /// Nobody at the site hears of a login by this token.
@@ -54,4 +54,15 @@ fn r10_a_secret_without_an_id_is_refused_if_it_is_not_the_current_tokens() {
     write(&secret);
     deaf_to(&stage, STALE);
     assert_eq!(stage.sighting(0), Sighting::Holds { id: None, logs_in: None }, "nobody could tell");
+}
+
+#[test]
+fn r19_only_a_login_that_a_destination_writes_can_be_followed() {
+    let replaceable = |setup: Setup| {
+        let look = Stage::of(Place::new(setup)).look(&Scope::Survey).expect("a survey");
+        look.login.map(|login| (login.id.to_string(), login.replaceable))
+    };
+    let own = |is: bool| Some((ROTATOR.to_owned(), is));
+    assert_eq!(replaceable(Setup::of_the_rotator("live", &[Kind::Raw])), own(true));
+    assert_eq!(replaceable(Setup::new("live", "replace", &[Kind::Raw])), own(false), "it is written elsewhere");
 }

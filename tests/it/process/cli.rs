@@ -4,12 +4,13 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
+use rotated::daemon::once::Wanted;
 use rotated::rotation::fault::FaultCode;
 use serde_json::Value;
 
 use super::place::Place;
 use super::program::{Ended, command, finish, run};
-use super::run::{HELD_TIME_MAX, Jumping, once};
+use super::run::{HELD_TIME_MAX, JUMP, Jumping, once, once_wanting};
 use super::setup::{Kind, SHORT, Setup};
 use crate::site::{Decision, Subject, When};
 
@@ -65,6 +66,22 @@ fn a_rehearsal_touches_no_destination() {
     let before = place.held(0);
     snapshot!("rehearsal", place, run(&place, &["--once", "--job", "ci", "--rehearse"]));
     assert_eq!((place.held(0), place.own().len()), (before, 1));
+}
+
+#[test]
+fn a_rehearsal_retires_nothing() {
+    let place = place();
+    let clock = Jumping::new(place.site.clock());
+    once(&place, &clock, &["ci"]);
+    clock.jump(i64::try_from(JUMP.millis()).expect("short"));
+    let (stale, before) = ("deploy", place.own());
+    assert_eq!(before.len(), 2, "the stale token is due to be retired");
+    let jobs = ["ci".parse().expect("a name")].into();
+    let rehearsed = once_wanting(&place, &clock, &Wanted { jobs, rehearse: true, ..Wanted::default() });
+    assert!(rehearsed.well, "{rehearsed:?}");
+    assert_eq!(place.own(), before);
+    once(&place, &clock, &[]);
+    assert_ne!(place.own().get(stale), before.get(stale), "it was due");
 }
 
 #[test]

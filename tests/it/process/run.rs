@@ -23,7 +23,7 @@ use crate::site;
 /// A held request comes within this time, or never.
 pub(crate) const HELD_TIME_MAX: Duration = Duration::from_secs(20);
 /// Longer than every wait of a run with the shortest grace: above `late_max` and any retry.
-const JUMP: Span = Span::from_seconds(4000);
+pub(crate) const JUMP: Span = Span::from_seconds(4000);
 /// How often a locked journal is tried.
 const OPENS_MAX: usize = 100_000;
 /// After so many jumps a run counts as endless.
@@ -77,6 +77,12 @@ pub(crate) struct Outcome {
 
 /// One `rotated --once` with these jobs.
 pub(crate) fn once(place: &Place, clock: &Jumping, jobs: &[&str]) -> Outcome {
+    let jobs: BTreeSet<_> = jobs.iter().map(|job| job.parse().expect("a job's name")).collect();
+    once_wanting(place, clock, &Wanted { jobs, by: "a test".to_owned(), ..Wanted::default() })
+}
+
+/// One `rotated --once` that wants this.
+pub(crate) fn once_wanting(place: &Place, clock: &Jumping, wanted: &Wanted) -> Outcome {
     let settings =
         config::load(&place.config()).unwrap_or_else(|wrong| panic!("{}", wrong.render(config::Colour::Never)));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -89,10 +95,8 @@ pub(crate) fn once(place: &Place, clock: &Jumping, jobs: &[&str]) -> Outcome {
             found.lock().expect("no panic").extend(standing.iter().map(|one| one.fault.clone()));
         }
     };
-    let jobs: BTreeSet<_> = jobs.iter().map(|job| job.parse().expect("a job's name")).collect();
-    let wanted = Wanted { jobs, by: "a test".to_owned(), ..Wanted::default() };
     let run = Once { settings: &settings, journal: &journal, clock, listener: &listener };
-    let well = runtime.block_on(run.run(ledgers, &wanted));
+    let well = runtime.block_on(run.run(ledgers, wanted));
     let ledger = journal.ledgers().expect("the journal replays").into_values().next();
     Outcome { well, faults: found.into_inner().expect("no panic"), lines: told.into_inner().expect("no panic"), ledger }
 }
