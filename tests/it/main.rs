@@ -5,6 +5,7 @@ mod child;
 mod cli;
 mod conformance;
 mod control;
+mod durable;
 mod fuzz;
 mod live;
 mod model;
